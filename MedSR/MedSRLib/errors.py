@@ -1,0 +1,80 @@
+"""The one error family: every message says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class MedSRError(Exception):
+    """A failure that a user can act on.
+
+    what: the problem, one clause without a full stop.
+    where: the file, node, series or option it concerns ("" where there is none).
+    fix: what the user can do about it ("" where nothing can be done).
+    exit_code: what the command returns to the shell.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what, self.where, self.fix = what, where, fix
+        super().__init__(self.sentence())
+
+    def sentence(self) -> str:
+        """The error as one readable sentence: "where: what; fix."."""
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        text = f"{text}; {self.fix}" if self.fix else text
+        return text if text.endswith((".", "?", "!")) else text + "."
+
+    def to_dict(self) -> dict[str, str]:
+        """JSON form, for the pipe between a child process and its door."""
+        return {"kind": type(self).__name__, "what": self.what, "where": self.where, "fix": self.fix}
+
+
+class InputError(MedSRError):
+    """The image, file or folder that was given cannot be used."""
+
+    exit_code = 2
+
+
+class OptionError(MedSRError):
+    """An option has a value that makes no sense, alone or with this image."""
+
+    exit_code = 3
+
+
+class ModelError(MedSRError):
+    """A model is unknown, incomplete, altered or does not fit the image."""
+
+    exit_code = 4
+
+
+class OutputError(MedSRError):
+    """The result cannot be written where it was asked for."""
+
+    exit_code = 5
+
+
+class ResourceError(MedSRError):
+    """Not enough memory, disk or device for this job."""
+
+    exit_code = 6
+
+
+class DependencyError(MedSRError):
+    """A library that this job needs is not installed."""
+
+    exit_code = 7
+
+
+class Cancelled(MedSRError):
+    """The user stopped the job; nothing was written."""
+
+    exit_code = 130
+
+    def __init__(self, what: str = "cancelled", *, where: str = "", fix: str = "") -> None:
+        super().__init__(what, where=where, fix=fix)
+
+
+def from_dict(data: dict[str, str]) -> MedSRError:
+    """Rebuild the error that another process reported with to_dict."""
+    family = {c.__name__: c for c in MedSRError.__subclasses__()}
+    return family.get(data.get("kind", ""), MedSRError)(data.get("what", "unknown error"), where=data.get("where", ""), fix=data.get("fix", ""))

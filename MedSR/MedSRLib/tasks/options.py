@@ -1,0 +1,65 @@
+"""What a task says of itself, so that each door makes its flags, form or fields from the same words."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import OptionError
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    advanced: bool = False,
+) -> Any:
+    """A field of an Options dataclass: a scalar, enum (choices) or tuple, with its help, unit and limits."""
+    if default is not None and choices and default not in choices:
+        raise ValueError(f"default {default!r} is not among {choices}")
+    meta = dict(help=help, unit=unit, choices=choices, minimum=minimum, maximum=maximum, advanced=advanced)
+    return dataclasses.field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class Port:
+    """One named input or output of a task.
+
+    kind: "volume" (a tuple of frames), "segmentation" (label volume), "table" (CSV), "figure" (PNG) or "report" (JSON).
+    A door maps it to a path, or to a MRML node.
+    """
+
+    name: str
+    kind: str
+    help: str
+    required: bool = True
+
+
+def validate(options: Any) -> None:
+    """Check each field of an Options dataclass against its own limits. Raises OptionError for the first that fails."""
+    for f in dataclasses.fields(options):
+        value, meta = getattr(options, f.name), f.metadata
+        flag = "--" + f.name.removesuffix("_mm").replace("_", "-")
+        if meta["choices"] and value not in meta["choices"]:
+            raise OptionError(f"{value!r} is not one of {', '.join(meta['choices'])}", where=flag)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            low, high = meta["minimum"], meta["maximum"]
+            if value != value or (low is not None and value < low) or (high is not None and value > high):
+                limits = " and ".join(s for s in (f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else "") if s)
+                raise OptionError(f"{value:g} {meta['unit']}".rstrip() + " is out of range", where=flag, fix=f"give a number of {limits}")
+
+
+def from_dict(options_class: type, values: dict[str, Any]) -> Any:
+    """Build and validate an Options from JSON. Raises OptionError for an unknown name or a bad value."""
+    known = {f.name: f for f in dataclasses.fields(options_class)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise OptionError(f"there is no option {unknown[0]!r}", fix="use one of " + ", ".join(known))
+    options = options_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    validate(options)
+    return options
