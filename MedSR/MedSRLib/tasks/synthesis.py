@@ -1,0 +1,21 @@
+"""What every slice method returns: the slices it made, and how far off it expects each voxel to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """Slices made between acquired ones.
+
+    values: (m, h, w) float32, input units, one slice a target position.
+    expected_error: (m, h, w) float32, expected |value - truth| of each voxel in input units; 0 at an acquired slice.
+    """
+
+    values: np.ndarray
+    expected_error: np.ndarray
