@@ -27,6 +27,7 @@ OUTPUTS = (
     Port("volume", "volume", "The interpolated volume, of the input's scalar type and units."),
     Port("fidelity", "volume", "Expected absolute error of each voxel, in input units.", required=False),
     Port("segmentation", "segmentation", "The labels on the new grid.", required=False),
+    Port("picture", "figure", "Sagittal and coronal views before and after, with the fidelity map.", required=False),
 )
 
 
@@ -55,6 +56,7 @@ class Result:
     volume: tuple[Volume, ...]
     fidelity: tuple[Volume, ...]
     segmentation: Volume | None = None
+    picture: bytes | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
 
 

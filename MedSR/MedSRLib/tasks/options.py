@@ -30,8 +30,9 @@ def option(
 class Port:
     """One named input or output of a task.
 
-    kind: "volume" (a tuple of frames), "segmentation" (label volume), "table" (CSV), "figure" (PNG) or "report" (JSON).
-    A door maps it to a path, or to a MRML node.
+    kind: what the task gives or takes, and the file that a door makes of it: "volume" (a tuple of frames),
+    "segmentation" (a label Volume), "table" (a list of dicts with the same keys, written as CSV), "figure" (the bytes of
+    a PNG; None where it could not be drawn). A door maps it to a path, or to a MRML node.
     """
 
     name: str
