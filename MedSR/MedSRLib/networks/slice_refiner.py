@@ -1,0 +1,185 @@
+"""Slice refiner: optical flow gives a first guess of the slice between two others, a network corrects it.
+
+Made for MedSR, from ideas of Jiang et al., "Super SloMo", CVPR 2018 (intermediate flows, blending), Niklaus and Liu,
+"Softmax splatting", CVPR 2020 (features warped along with the images) and Sander et al., Comput. Biol. Med. 2022
+(a slice that exists is synthesised during training). What does not depend on alpha is computed once a slice or pair.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SIDE_MULTIPLE = 8
+"""Slices are padded to a multiple of this many pixels: three halvings."""
+SMALLEST_SCALE = 1e-3
+"""Lower limit of the expected error, as a share of the normalised intensity range."""
+
+
+def warp(image: Tensor, flow: Tensor) -> Tensor:
+    """image (n, c, h, w) read at x + flow, bilinear, edge values outside. flow: (n, 2, h, w) pixels, (x, y)."""
+    h, w = image.shape[-2:]
+    x = torch.arange(w, device=flow.device, dtype=flow.dtype) + flow[:, 0]
+    y = torch.arange(h, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
+    grid = torch.stack([x * (2 / max(w - 1, 1)) - 1, y * (2 / max(h - 1, 1)) - 1], dim=-1)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def halved(flow: Tensor) -> Tensor:
+    """A full-resolution flow at half resolution, in its pixels."""
+    return F.avg_pool2d(flow, 2) * 0.5
+
+
+def doubled(flow: Tensor) -> Tensor:
+    """A half-resolution flow at full resolution, in its pixels."""
+    return F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False) * 2
+
+
+def conv(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride, size // 2), nn.LeakyReLU(0.1, inplace=True))
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around a short cut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv(channels, channels), nn.Conv2d(channels, channels, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x + self.body(x), 0.1)
+
+
+class Hourglass(nn.Module):
+    """A U-Net over two halvings: (n, inputs, h, w) to (n, width, h, w)."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.enter = nn.Sequential(conv(inputs, width, size=1), Residual(width))
+        self.down1 = nn.Sequential(conv(width, 2 * width, stride=2), Residual(2 * width))
+        self.down2 = nn.Sequential(conv(2 * width, 2 * width, stride=2), Residual(2 * width))
+        self.up2 = conv(2 * width, 2 * width, size=1)
+        self.merge2 = nn.Sequential(conv(4 * width, 2 * width, size=1), Residual(2 * width))
+        self.up1 = conv(2 * width, width, size=1)
+        self.merge1 = nn.Sequential(conv(2 * width, width, size=1), Residual(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        full = self.enter(x)
+        half = self.down1(full)
+        quarter = self.up2(self.down2(half))
+        half = self.merge2(torch.cat([half, _twice(quarter)], 1))
+        return self.merge1(torch.cat([full, _twice(self.up1(half))], 1))
+
+
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class Pair(NamedTuple):
+    """What two slices have in common, at batch size 1 or more: images, features, flows (padded), the size before padding."""
+
+    images: tuple[Tensor, Tensor]
+    features: tuple[Tensor, Tensor]
+    a_to_b: Tensor
+    b_to_a: Tensor
+    size: tuple[int, int]
+
+
+class Made(NamedTuple):
+    """value and expected_error: (n, 1, h, w). blend: the value before the residual, for training."""
+
+    value: Tensor
+    expected_error: Tensor
+    blend: Tensor
+
+
+class SliceRefiner(nn.Module):
+    """Slices a and b, the optical flows between them, alpha in [0, 1] → the slice at alpha and its expected error.
+
+    features: channels a slice is encoded to, at half resolution. width: channels of the network that joins two slices.
+    correct_flow: correct the flows once a pair from the features, and again at alpha. warp_features: give the network
+    the features of both slices carried to alpha, beside the images.
+    Every step is equivariant to a change of units as long as intensities are normalised linearly before and mapped
+    back after; nothing is clamped; alpha 0 and 1 return a and b themselves.
+    """
+
+    uses_flow = True
+
+    def __init__(self, features: int = 24, width: int = 40, correct_flow: bool = True, warp_features: bool = True) -> None:
+        super().__init__()
+        self.correct_flow, self.warp_features = correct_flow, warp_features
+        self.encoder = nn.Sequential(nn.PixelUnshuffle(2), conv(4, features), Residual(features))
+        if correct_flow:
+            self.compare = Hourglass(2 * features + 2, features)
+            self.flow_head = _zero(nn.Conv2d(features, 2, 3, 1, 1))
+        self.join = Hourglass(8 + 1 + (2 * features if warp_features else 0) + (4 if correct_flow else 0), width)
+        self.heads = _zero(nn.Conv2d(width, 4 + 4 + (4 if correct_flow else 0), 3, 1, 1))
+        self.error_head = nn.Sequential(conv(width, 16, size=1), nn.Conv2d(16, 4, 3, 1, 1))
+
+    def encode(self, slices: Tensor) -> Tensor:
+        """(n, 1, h, w) normalised slices → their features, once a slice."""
+        return self.encoder(_padded(slices))
+
+    def pair(self, a: Tensor, b: Tensor, features_a: Tensor, features_b: Tensor, a_to_b: Tensor, b_to_a: Tensor) -> Pair:
+        """What does not depend on alpha, once a pair. a, b: (n, 1, h, w); flows (n, 2, h, w) pixels."""
+        size = (a.shape[-2], a.shape[-1])
+        flows = torch.cat([_padded(a_to_b), _padded(b_to_a)])
+        if self.correct_flow:
+            own, other = torch.cat([features_a, features_b]), torch.cat([features_b, features_a])
+            small = halved(flows)
+            compared = self.compare(torch.cat([own, warp(other, small), small * 0.1], 1))
+            own = own + compared
+            flows = flows + doubled(self.flow_head(compared))
+            features_a, features_b = own.chunk(2)
+        a_to_b, b_to_a = flows.chunk(2)
+        return Pair((_padded(a), _padded(b)), (features_a, features_b), a_to_b, b_to_a, size)
+
+    def at(self, pair: Pair, alpha: Tensor) -> Made:
+        """The slices at alpha (n,) between the slices of `pair`; a pair of batch size 1 serves any number of alphas."""
+        n = len(alpha)
+        images, features = ([x.expand(n, -1, -1, -1) for x in xs] for xs in (pair.images, pair.features))
+        share = alpha.view(-1, 1, 1, 1).to(images[0])
+        bump = 4 * share * (1 - share)
+        flows = [share * pair.b_to_a, (1 - share) * pair.a_to_b]
+        hidden = self.join(torch.cat(self._inputs(images, features, flows, share), 1))
+        heads = self.heads(hidden)
+        if self.correct_flow:
+            steps = doubled(heads[:, 8:]) * bump
+            flows = [flow + step for flow, step in zip(flows, steps.chunk(2, 1), strict=True)]
+        preference, residual = (F.pixel_shuffle(heads[:, i : i + 4], 2) for i in (0, 4))
+        weight = share * preference.exp() / (share * preference.exp() + (1 - share))
+        blend = (1 - weight) * warp(images[0], flows[0]) + weight * warp(images[1], flows[1])
+        value = blend + bump * residual
+        error = bump * (F.softplus(F.pixel_shuffle(self.error_head(hidden.detach()), 2) - 3) + SMALLEST_SCALE)
+        value = torch.where(share == 0, images[0], torch.where(share == 1, images[1], value))
+        h, w = pair.size
+        return Made(*(x[..., :h, :w] for x in (value, error, blend)))
+
+    def _inputs(self, images: list[Tensor], features: list[Tensor], flows: list[Tensor], share: Tensor) -> list[Tensor]:
+        small = [halved(flow) for flow in flows]
+        inputs = [F.pixel_unshuffle(warp(image, flow), 2) for image, flow in zip(images, flows, strict=True)]
+        inputs.append(share.expand(-1, 1, *small[0].shape[-2:]))
+        if self.warp_features:
+            inputs += [warp(feature, flow) for feature, flow in zip(features, small, strict=True)]
+        if self.correct_flow:
+            inputs += [flow * 0.1 for flow in small]
+        return inputs
+
+    def forward(self, a: Tensor, b: Tensor, a_to_b: Tensor, b_to_a: Tensor, alpha: Tensor) -> Made:
+        """One slice for each row of the batch: encode, pair, at."""
+        features = self.encode(torch.cat([a, b])).chunk(2)
+        return self.at(self.pair(a, b, *features, a_to_b, b_to_a), alpha)
+
+
+def _padded(x: Tensor) -> Tensor:
+    h, w = x.shape[-2:]
+    return F.pad(x, (0, -w % SIDE_MULTIPLE, 0, -h % SIDE_MULTIPLE), mode="replicate")
+
+
+def _zero(layer: nn.Conv2d) -> nn.Conv2d:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

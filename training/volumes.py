@@ -1,0 +1,101 @@
+"""The volumes that models are trained on: which, under what licence, thinned how, read into normalised slice stacks."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+HERE = Path(__file__).parent
+PAPER_PIXEL_MM = 1.4
+"""In-plane pixel of the published protocol."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One volume and how slice pairs are taken from it.
+
+    pixel_mm: in-plane pixels that its slices are resampled to. gaps: distances of the two kept slices, in slices.
+    axes: array axes (0 is z) that serve as the through-plane axis. step: every how many slices a pair starts.
+    """
+
+    name: str
+    path: str
+    licence: str
+    pixel_mm: tuple[float, ...]
+    gaps: tuple[int, ...]
+    axes: tuple[int, ...] = (0,)
+    step: int = 1
+    group: str = "other"
+
+
+def split(which: str) -> list[str]:
+    """Subject names of the committed ACDC split, `which` being train or validation."""
+    return json.loads((HERE / "splits/acdc_10mm.json").read_text())[which]
+
+
+def acdc(which: str, pixel_mm: tuple[float, ...], gaps: tuple[int, ...] = (2,)) -> list[Source]:
+    """The subjects of one side of the split. Their files are called patientNNN_frameNN.nii.gz."""
+    return [Source(s, f"cardiac/acdc_10mm/{s}_*.nii.gz", "CC BY-NC-SA 4.0", pixel_mm, gaps, group="cardiac") for s in split(which)]
+
+
+def others() -> list[Source]:
+    """Other anatomy, all under a stated licence: splits/other.json."""
+    rows = json.loads((HERE / "splits/other.json").read_text())["train"]
+    return [Source(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows]
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(z, y, x) float32 array and its (z, y, x) spacing in mm, from NIfTI, NRRD, a DICOM folder or a .tar.xz of one.
+
+    Spacing is SimpleITK's: for ACDC, whose sform is the identity, that is pixdim, which is the true one.
+    """
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    if path.name.endswith(".tar.xz"):
+        with tempfile.TemporaryDirectory() as folder:
+            tarfile.open(fileobj=io.BytesIO(path.read_bytes())).extractall(folder, filter="data")
+            return read(next(p.parent for p in sorted(Path(folder).rglob("*")) if p.is_file()))
+    if path.is_dir():
+        reader = sitk.ImageSeriesReader()
+        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(path)))
+        image = reader.Execute()
+    else:
+        image = sitk.ReadImage(str(path))
+    return sitk.GetArrayFromImage(image).astype(np.float32), np.array(image.GetSpacing()[::-1])
+
+
+def normalised(volume: np.ndarray) -> np.ndarray:
+    """1st percentile to 0, 99th to 1, linear, nothing clamped."""
+    low, high = np.percentile(volume, (1, 99))
+    return ((volume - low) / max(high - low, 1e-6)).astype(np.float32)
+
+
+def resampled(slices: np.ndarray, pixel_mm: tuple[float, float], wanted_mm: float) -> np.ndarray:
+    """(n, h, w) slices at square pixels of `wanted_mm`, linear, the outer edges of the field of view kept."""
+    for axis, pixel in zip((1, 2), pixel_mm, strict=True):
+        length = slices.shape[axis]
+        at = (np.arange(max(1, round(length * pixel / wanted_mm))) + 0.5) * (wanted_mm / pixel) - 0.5
+        at = np.clip(at, 0, length - 1)
+        low = np.minimum(at.astype(int), max(length - 2, 0))
+        share = (at - low).astype(np.float32).reshape((-1, 1) if axis == 1 else (-1,))
+        slices = np.take(slices, low, axis) * (1 - share) + np.take(slices, np.minimum(low + 1, length - 1), axis) * share
+    return slices.astype(np.float32)
+
+
+def stacks(source: Source, root: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """(key, slices (n, h, w) float32) of the volume, one for each through-plane axis and in-plane pixel."""
+    path = next(iter(sorted(root.glob(source.path))))
+    volume, spacing = read(path)
+    volume = normalised(volume)
+    for axis in source.axes:
+        slices = np.ascontiguousarray(np.moveaxis(volume, axis, 0))
+        plane = tuple(np.delete(spacing, axis))
+        for pixel in source.pixel_mm:
+            yield f"{source.name}_axis{axis}_{pixel:.2f}mm", resampled(slices, plane, pixel)
