@@ -1,0 +1,105 @@
+"""Segmentation node ⇄ label Volume on the grid of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from ..errors import InputError
+from ..volume import Volume
+from .nodes import add_node, volume_from_node
+
+LABELMAP = "Binary labelmap"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """label: its value in the label volume. id, name, color (r, g, b in 0..1): what the segmentation node calls it."""
+
+    label: int
+    id: str
+    name: str
+    color: tuple[float, float, float]
+
+
+def labels_from_segmentation(node: Any, reference: Any) -> tuple[Volume, tuple[Segment, ...]]:
+    """All segments as one label Volume (int16) on the grid of the volume node `reference`: label 1 is the first segment.
+
+    Where segments overlap the later one wins, and the Volume's meta says so under "warnings".
+    Raises InputError where the segmentation is empty or does not touch the volume.
+    """
+    ids = _segment_ids(node)
+    if not ids:
+        raise InputError("the segmentation has no segments", where=node.GetName(), fix="choose another one, or none")
+    labels = _exported(node, ids, reference)
+    if not labels.array.any():
+        raise InputError("the segmentation lies outside the volume", where=node.GetName(), fix="choose another one, or none")
+    overlap = node.GetSegmentation().GetNumberOfLayers(LABELMAP) > 1
+    warnings = (f"{node.GetName()}: segments may overlap; where they do the later one was kept.",) if overlap else ()
+    return labels.with_(meta={"warnings": warnings}), tuple(_describe(node, i + 1, name) for i, name in enumerate(ids))
+
+
+def _segment_ids(node: Any) -> list[str]:
+    ids = vtk.vtkStringArray()
+    node.GetSegmentation().GetSegmentIDs(ids)
+    return [ids.GetValue(i) for i in range(ids.GetNumberOfValues())]
+
+
+def _describe(node: Any, label: int, segment_id: str) -> Segment:
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    return Segment(label, segment_id, segment.GetName(), tuple(segment.GetColor()))
+
+
+def _exported(node: Any, ids: Sequence[str], reference: Any) -> Volume:
+    """Segments 1, 2, … in the voxels of `reference`."""
+    scene = node.GetScene()
+    wanted = vtk.vtkStringArray()
+    for name in ids:
+        wanted.InsertNextValue(name)
+    scratch = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MedSR scratch")
+    try:
+        export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode
+        if not export(node, wanted, scratch, reference, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY):
+            raise InputError("its segments cannot be drawn on the volume's grid", where=node.GetName())
+        labels = volume_from_node(scratch, {"name": node.GetName()})
+    finally:
+        _remove(scene, scratch)
+    return labels.with_(array=labels.array.astype(np.int16))
+
+
+def _remove(scene: Any, scratch: Any) -> None:
+    """Remove a label map with the colour table that the export made for it alone."""
+    display = scratch.GetDisplayNode()
+    colors = display.GetColorNode() if display is not None else None
+    scene.RemoveNode(scratch)
+    if colors is not None and colors.GetScene() is not None and colors.GetName().startswith("MedSR scratch"):
+        scene.RemoveNode(colors)
+
+
+def add_segmentation(scene: Any, labels: Volume, name: str, segments: Sequence[Segment] = ()) -> Any:
+    """A new segmentation node from a label Volume; the segments keep the names and colours of `segments`."""
+    known = {s.label: s for s in segments}
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    scratch = add_node(scene, labels, "MedSR scratch", labels=True)
+    try:
+        node.SetReferenceImageGeometryParameterFromVolumeNode(scratch)
+        for label in sorted({int(v) for v in np.unique(labels.array)} - {0} | set(known)):
+            _add_segment(node, scratch, labels, known.get(label, Segment(label, f"Segment_{label}", f"Segment {label}", (0.9, 0.7, 0.2))))
+    finally:
+        _remove(scene, scratch)
+    return node
+
+
+def _add_segment(node: Any, scratch: Any, labels: Volume, segment: Segment) -> None:
+    node.GetSegmentation().AddEmptySegment(segment.id, segment.name, segment.color)
+    slicer.util.updateVolumeFromArray(scratch, (labels.array == segment.label).astype(np.uint8))
+    wanted = vtk.vtkStringArray()
+    wanted.InsertNextValue(segment.id)
+    if not slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(scratch, node, wanted):
+        raise InputError("the labels cannot become a segment", where=segment.name)
