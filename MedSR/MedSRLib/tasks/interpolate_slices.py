@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..run import Progress
-from .options import Port, option
+from .options import Port, option, validate
 
 if TYPE_CHECKING:
     from ..volume import Volume
@@ -64,8 +64,17 @@ def interpolate_slices(
     volume: Sequence[Volume],
     options: Options = Options(),
     *,
-    segmentation: Volume | None = None,
+    segmentation: Volume | Sequence[Volume] | None = None,
     progress: Progress = Progress(),
 ) -> Result:
-    """Interpolate each frame through the plane."""
-    raise NotImplementedError
+    """Interpolate each frame through the plane.
+
+    volume: the frames of one image, sharing a grid. The output grid has evenly spaced slice centres; the first and the
+    last are the first and last acquired ones, and the spacing is the nearest to the one asked for that divides the
+    distance between them. An acquired slice that lies on this grid is copied bit for bit; its fidelity is 0. Voxel axes
+    keep their order and direction. Raises InputError, OptionError, ModelError, ResourceError, DependencyError.
+    """
+    from .slice_engine import run
+
+    validate(options)
+    return run((volume,) if hasattr(volume, "array") else tuple(volume), options, segmentation, progress)

@@ -1,0 +1,150 @@
+"""Which method serves this volume best: leave acquired slices out, rebuild each from its neighbours, and compare.
+
+Nothing here sees more than the slices it is given. A left-out slice is rebuilt over twice the usual gap, so the figures
+are pessimistic, and a method that copes with large motion is favoured over one that needs little.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import DependencyError, ModelError
+from ..metrics import psnr, ssim
+from ..run import Progress
+from .synthesis import Synthesis
+
+Method = Callable[[np.ndarray, np.ndarray, np.ndarray, Progress], Synthesis]
+"""(slices (n, h, w), positions_mm (n,), targets_mm (m,), progress) -> Synthesis."""
+
+MOST_TARGETS = 8
+"""Slices left out at most: spread evenly, enough to tell methods apart, few enough to keep the measurement cheap."""
+FEWEST_SLICES = 3
+BACKGROUND = 0.1
+"""Share of the grey range (1st to 99th percentile) below which a pixel counts as background and is not scored."""
+SMALLEST_BIN = 1e-12
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Expected error = shape·floor + slope·raw, where `shape` is 4α(1 − α) and `raw` what the method itself expects."""
+
+    floor: float = 0.0
+    slope: float = 1.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One method on the left-out slices: figures a slice (dB, index), seconds, its calibration; or why it failed."""
+
+    method: str
+    psnr: tuple[float, ...] = ()
+    ssim: tuple[float, ...] = ()
+    seconds: float = 0.0
+    calibration: Calibration = field(default_factory=Calibration)
+    failed: str = ""
+
+    def row(self) -> dict[str, object]:
+        """JSON form, for the report."""
+        score = {"psnr_db": _round(self.psnr, 3), "ssim": _round(self.ssim, 4)}
+        return {"method": self.method, **score, "slices": len(self.psnr), "seconds": round(self.seconds, 2), "failed": self.failed}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The method chosen, one sentence why, and every trial it rests on (none where there were too few slices)."""
+
+    method: str
+    why: str
+    trials: tuple[Trial, ...] = ()
+
+    def calibration(self, method: str) -> Calibration:
+        """How to scale the expected error of a method on this volume; as it is where it was not tried."""
+        return next((t.calibration for t in self.trials if t.method == method and not t.failed), Calibration())
+
+
+def _round(values: tuple[float, ...], digits: int) -> float | None:
+    return round(float(np.mean(values)), digits) if values else None
+
+
+def left_out(count: int, most: int = MOST_TARGETS) -> np.ndarray:
+    """Indices of the interior slices to leave out, at most `most`, spread evenly."""
+    interior = np.arange(1, count - 1)
+    if len(interior) <= most:
+        return interior
+    return interior[np.unique(np.linspace(0, len(interior) - 1, most).round().astype(int))]
+
+
+def try_methods(
+    slices: np.ndarray,
+    positions_mm: np.ndarray,
+    methods: Mapping[str, Method],
+    progress: Progress = Progress(),
+    most: int = MOST_TARGETS,
+) -> tuple[Trial, ...]:
+    """Rebuild left-out interior slices by every method, each from the slices of the other parity. Empty below 3 slices."""
+    targets = left_out(len(slices), most)
+    if not len(targets):
+        return ()
+    trials = []
+    for done, (name, method) in enumerate(methods.items()):
+        part = progress.part(done / len(methods), (done + 1) / len(methods))
+        try:
+            trials.append(_try(slices, np.asarray(positions_mm, float), targets, name, method, part))
+        except (ModelError, DependencyError) as error:
+            trials.append(Trial(name, failed=error.sentence()))
+    return tuple(trials)
+
+
+def _try(slices: np.ndarray, positions: np.ndarray, targets: np.ndarray, name: str, method: Method, progress: Progress) -> Trial:
+    low, high = np.percentile(slices, (1, 99))
+    data_range = float(high - low) or float(np.ptp(slices)) or 1.0
+    began, scores, pairs = time.perf_counter(), [], []
+    for parity in (0, 1):
+        rows = targets[targets % 2 != parity]
+        if not len(rows):
+            continue
+        kept = np.arange(parity, len(slices), 2)
+        kept, rows = kept, rows[(rows > kept[0]) & (rows < kept[-1])]
+        if not len(rows):
+            continue
+        made = method(slices[kept], positions[kept], positions[rows], progress.part(parity / 2, (parity + 1) / 2))
+        for truth, value, expected in zip(slices[rows], made.values, made.expected_error, strict=True):
+            mask = truth > low + BACKGROUND * (high - low)
+            scores.append((psnr(truth, value, data_range, mask), ssim(truth, value, data_range, mask)))
+            pairs.append((expected, np.abs(truth - value)))
+    seconds = time.perf_counter() - began
+    return Trial(name, tuple(s[0] for s in scores), tuple(s[1] for s in scores), seconds, _calibrate(pairs))
+
+
+def _calibrate(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Calibration:
+    """Least squares of the absolute error on the raw expectation, both coefficients at least 0."""
+    raw = np.concatenate([p[0].ravel() for p in pairs]).astype(np.float64)
+    error = np.concatenate([p[1].ravel() for p in pairs]).astype(np.float64)
+    variance = raw.var()
+    slope = max(0.0, float(((raw - raw.mean()) * (error - error.mean())).mean() / variance)) if variance > SMALLEST_BIN else 0.0
+    floor = float(error.mean() - slope * raw.mean())
+    if floor < 0:  # through the origin instead
+        floor, slope = 0.0, float((raw * error).sum() / max((raw * raw).sum(), SMALLEST_BIN))
+    return Calibration(floor, slope)
+
+
+def choose(trials: tuple[Trial, ...], preferred: tuple[str, ...] = ("model", "flow", "linear"), why_not: str = "") -> Choice:
+    """The method of the highest PSNR on the left-out slices; the earlier in `preferred` where they tie.
+
+    why_not: why a method could not be tried at all (no torch, say); told in the sentence.
+    """
+    told = f"; {why_not}" if why_not else ""
+    usable = {t.method: t for t in trials if not t.failed and t.psnr}
+    order = [name for name in preferred if name in usable]
+    if not order:
+        fallback = "flow" if "flow" in preferred else "linear"
+        return Choice(fallback, f"too few slices to leave one out and measure, so {fallback} is used{told}", trials)
+    best = max(order, key=lambda name: (round(float(np.mean(usable[name].psnr)), 4), -order.index(name)))
+    score = float(np.mean(usable[best].psnr))
+    others = [f"{score - float(np.mean(usable[n].psnr)):+.2f} dB over {n}" for n in order if n != best]
+    beats = " and ".join(others) or "alone"
+    return Choice(best, f"{best} rebuilt {len(usable[best].psnr)} left-out slices best ({beats}){told}", trials)

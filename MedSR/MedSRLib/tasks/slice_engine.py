@@ -1,0 +1,207 @@
+"""How interpolate_slices does its work: the grid, the method for this volume, the slices in chunks, the report."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DependencyError, InputError, ModelError, OptionError
+from ..geometry import AXES, SlicePlan, bracket, cast_like, default_spacing_mm, place_slices, plan_slices, same_grid, swap_axis
+from ..run import Progress, check_memory
+from ..volume import Volume
+from .interpolate_slices import Options, Result
+from .slice_candidates import Candidate, classical, learned
+from .slice_choice import Calibration, Choice, Method, choose, try_methods
+from .slice_input import Stack, check_frames, prepare, to_working
+from .slice_shapes import interpolate_labels
+
+CHUNK_VOXELS = 2**24
+"""Voxels made at once (64 MB as float32): bounds the memory that a method takes beside the result itself."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One frame on its new grid, its expected error, and how many voxels had to be limited to the scalar type's range."""
+
+    volume: Volume
+    fidelity: Volume
+    limited: int
+
+
+def run(frames: Sequence[Volume], options: Options, segmentation: Volume | Sequence[Volume] | None, progress: Progress) -> Result:
+    """See interpolate_slices, which this is the inside of."""
+    began = time.perf_counter()
+    check_frames(frames)
+    stack = prepare(frames[0], options.axis, options.allow_shear)
+    plan = plan_slices(stack.volume, _spacing(stack.volume, options))
+    labels = None if segmentation is None else _labels(segmentation, frames[0], options)
+    check_memory(_memory_bytes(stack.volume, plan, len(frames)), "the result")
+    warnings = list(dict.fromkeys(stack.warnings + _grid_warnings(plan)))
+    candidate, choice = pick(stack.volume, to_working(stack.volume.array).slices, options, warnings, progress.part(0.0, 0.2))
+    made = []
+    for number, frame in enumerate(frames):
+        part = progress.part(0.2 + 0.75 * number / len(frames), 0.2 + 0.75 * (number + 1) / len(frames))
+        frame_stack = stack if number == 0 else prepare(frame, options.axis, options.allow_shear)
+        made.append(fill(frame_stack, plan, candidate.run, choice.calibration(candidate.name), part))
+    limited = sum(m.limited for m in made)
+    if limited:
+        warnings.append(f"{limited} voxels left the range of {frames[0].array.dtype} and were limited to it")
+    carried = None if labels is None else _carry_labels(labels, plan, progress.part(0.95, 0.98))
+    report = _report(stack, plan, candidate, choice, warnings, options, len(frames), time.perf_counter() - began)
+    picture = _picture(stack, made[0], warnings, candidate)
+    progress(1.0, "done")
+    return Result(tuple(m.volume for m in made), tuple(m.fidelity for m in made), carried, picture, report)
+
+
+def pick(volume: Volume, slices: np.ndarray, options: Options, warnings: list[str], progress: Progress) -> tuple[Candidate, Choice]:
+    """The method to use, and the trials on left-out slices of this volume that chose it (auto) or calibrate it (the others)."""
+    settings = dict(device=options.device, batch_size=options.batch_size, self_ensemble=options.self_ensemble, warn=warnings.append)
+    positions, why_not = volume.slice_positions_mm, ""
+    if options.method == "auto":
+        candidates, why_not = _automatic(options.model, settings)
+    elif options.method == "model":
+        candidates = {"model": learned(options.model, **settings)}
+    else:
+        candidates = {options.method: classical(options.method)}
+    _warn_of_range(candidates, volume, warnings)
+    trials = try_methods(slices, positions, {name: c.run for name, c in candidates.items()}, progress)
+    if options.method != "auto":
+        return candidates[options.method], Choice(options.method, f"{options.method} was asked for", trials)
+    choice = choose(trials, tuple(candidates), why_not)
+    return candidates[choice.method], choice
+
+
+def _automatic(model: str, settings: dict[str, Any]) -> tuple[dict[str, Candidate], str]:
+    """What auto chooses from, the preferred first, and why something is missing from it."""
+    candidates, why_not = {}, []
+    try:
+        candidates["model"] = learned(model, **settings)
+    except (ModelError, DependencyError) as error:
+        if model:
+            raise
+        why_not.append(error.sentence().rstrip("."))
+    if importlib.util.find_spec("cv2") is not None:
+        candidates["flow"] = classical("flow")
+    else:
+        why_not.append("flow needs OpenCV, which is not installed")
+    candidates["linear"] = classical("linear")
+    return candidates, "; ".join(why_not)
+
+
+def _warn_of_range(candidates: dict[str, Candidate], volume: Volume, warnings: list[str]) -> None:
+    model = candidates.get("model")
+    if model is not None:
+        warnings.extend(model.outside(volume))
+
+
+def fill(stack: Stack, plan: SlicePlan, method: Method, calibration: Calibration, progress: Progress) -> Filled:
+    """One frame on the output grid: acquired slices copied, the others made in chunks of whole memory-bounded calls."""
+    volume, array = stack.volume, stack.volume.array
+    shape = (len(plan.targets_mm), *array.shape[1:])
+    out, error = np.empty(shape, array.dtype), np.zeros(shape, np.float32)
+    held = plan.source >= 0
+    out[held] = array[plan.source[held]]
+    work, missing, limited = to_working(array), np.flatnonzero(~held), 0
+    positions = volume.slice_positions_mm
+    per_chunk = max(1, CHUNK_VOXELS // (shape[1] * shape[2]))
+    chunks = [missing[i : i + per_chunk] for i in range(0, len(missing), per_chunk)]
+    for done, rows in enumerate(chunks):
+        targets = plan.targets_mm[rows]
+        made = method(work.slices, positions, targets, progress.part(done / len(chunks), (done + 1) / len(chunks)))
+        values = made.values if work.scale == 1 and work.offset == 0 else made.values * work.scale + work.offset
+        out[rows], outside = cast_like(values, array.dtype)
+        limited += outside
+        error[rows] = calibrated(made.expected_error, positions, targets, calibration) * np.float32(work.scale)
+    result = place_slices(volume, out, plan)
+    return Filled(swap_axis(result, stack.axis), swap_axis(result.with_(array=error), stack.axis), limited)
+
+
+def calibrated(raw: np.ndarray, positions_mm: np.ndarray, targets_mm: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """A method's expected error (m, h, w), scaled as the left-out slices of this volume say."""
+    _, alpha = bracket(np.asarray(positions_mm, float), np.asarray(targets_mm, float))
+    shape = (4 * alpha * (1 - alpha) * calibration.floor).astype(np.float32)
+    return raw * np.float32(calibration.slope) + shape[:, None, None]
+
+
+def _spacing(volume: Volume, options: Options) -> float:
+    if options.spacing_mm > 0 and options.factor > 0:
+        raise OptionError("a spacing and a factor were both given", where="--factor", fix="give one of them")
+    if options.factor > 0:
+        if options.factor < 1:
+            raise OptionError(f"a factor of {options.factor:g} makes the slices coarser", where="--factor", fix="give a factor above 1")
+        return volume.spacing_mm[2] / options.factor
+    return options.spacing_mm or default_spacing_mm(volume)
+
+
+def _grid_warnings(plan: SlicePlan) -> tuple[str, ...]:
+    if abs(plan.spacing_mm - plan.asked_mm) <= 1e-3 * plan.asked_mm:
+        return ()
+    exact = f"{plan.spacing_mm:.4g} mm instead of {plan.asked_mm:.4g} mm"
+    return (f"the slices are {exact} apart, so that the first and the last acquired slice stay where they are",)
+
+
+def _memory_bytes(volume: Volume, plan: SlicePlan, frames: int) -> int:
+    """Peak memory of the job: results and fidelity of all frames, the working copy, and one chunk being made."""
+    pixels = volume.shape[1] * volume.shape[2]
+    out = len(plan.targets_mm) * pixels * (volume.array.dtype.itemsize + 4) * frames
+    return out + 3 * 4 * volume.shape[0] * pixels + 5 * 4 * min(CHUNK_VOXELS, len(plan.targets_mm) * pixels)
+
+
+def _labels(segmentation: Volume | Sequence[Volume], reference: Volume, options: Options) -> Stack:
+    labels = segmentation if hasattr(segmentation, "array") else segmentation[0]
+    if labels.array.dtype.kind not in "bui":
+        raise InputError("a segmentation holds whole numbers", where=str(labels.meta.get("name", "segmentation")))
+    if not same_grid(labels, reference):
+        raise InputError("the segmentation is not on the volume's grid", where=str(labels.meta.get("name", "segmentation")))
+    return prepare(labels.with_(positions_mm=reference.positions_mm), options.axis, options.allow_shear, labels=True)
+
+
+def _carry_labels(stack: Stack, plan: SlicePlan, progress: Progress) -> Volume:
+    volume = stack.volume
+    pixel_mm = (volume.spacing_mm[1], volume.spacing_mm[0])
+    array = interpolate_labels(volume.array, volume.slice_positions_mm, plan.targets_mm, pixel_mm, progress)
+    held = plan.source >= 0
+    array[held] = volume.array[plan.source[held]]
+    return swap_axis(place_slices(volume, array, plan), stack.axis)
+
+
+def _report(
+    stack: Stack, plan: SlicePlan, candidate: Candidate, choice: Choice, warnings: list[str], options: Options, frames: int, seconds: float
+) -> dict[str, Any]:
+    volume, held = stack.volume, int(np.count_nonzero(plan.source >= 0))
+    return {
+        "task": "interpolate_slices",
+        "method": candidate.name,
+        "model": candidate.model or None,
+        "why": choice.why,
+        "trials": [trial.row() for trial in choice.trials],
+        "grid": {
+            "axis": AXES[stack.axis],
+            "spacing_mm": round(plan.spacing_mm, 6),
+            "asked_mm": round(plan.asked_mm, 6),
+            "input_spacing_mm": round(volume.spacing_mm[2], 6),
+            "input_slices": volume.shape[0],
+            "slices": len(plan.targets_mm),
+            "acquired_slices_kept": 0 if stack.resampled else held,
+        },
+        "fidelity_calibration": asdict(choice.calibration(candidate.name)),
+        "frames": frames,
+        "options": asdict(options),
+        "warnings": warnings,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _picture(stack: Stack, made: Filled, warnings: list[str], candidate: Candidate) -> bytes | None:
+    from ..report import before_after
+
+    try:
+        return before_after(stack.volume, swap_axis(made.volume, stack.axis), swap_axis(made.fidelity, stack.axis), candidate.name)
+    except DependencyError as error:
+        warnings.append("no picture was drawn: " + error.sentence())
+        return None
