@@ -1,0 +1,191 @@
+"""Running a job in this process: read, run the task, write everything or nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from . import tasks
+from .errors import DependencyError, MedSRError, OptionError, OutputError, ResourceError
+from .jobs_files import IMAGE_KINDS, Staging, check_disk, check_inputs, check_outputs, provenance_path
+from .jobs_specification import Outcome, Specification, plain
+from .run import Progress, is_out_of_memory
+from .tasks.options import from_dict
+
+READ_END, TASK_END = 0.05, 0.92
+"""Fractions of the whole at which reading and the task end; writing is the rest."""
+
+Warn = Callable[[str], None]
+
+
+def run_here(spec: Specification, progress: Progress = Progress(), warn: Warn = lambda sentence: None) -> Outcome:
+    """Run one job: read its inputs, call its task, write the outputs that were asked for, provenance beside each.
+
+    Everything that can be known beforehand is checked before the task runs. After an error or a cancellation no output,
+    no temporary file and no empty folder is left. Raises the MedSRError family; torch's and numpy's out of memory becomes
+    ResourceError, a missing library DependencyError.
+    """
+    started = time.perf_counter()
+    task = tasks.load(spec.task)
+    _check_ports(task, spec)
+    options = from_dict(task.Options, dict(spec.options))
+    check_inputs(spec.inputs)
+    kinds = {port.name: port.kind for port in task.OUTPUTS}
+    check_outputs(spec.outputs, kinds, spec.inputs.values())
+    heard = Heard(warn)
+    with _said_clearly():
+        values = _read(task, spec, progress.part(0.0, READ_END))
+        heard.take(_image_warnings(values))
+        _check_room(spec, values)
+        result = _call(task, options, values, progress.part(READ_END, TASK_END))
+        heard.take(result.report.get("warnings", ()))
+        outcome = Outcome(_present(task, spec, result, heard), result.report, time.perf_counter() - started, tuple(heard.sentences))
+        _write(kinds, result, outcome, _provenance(spec, options, values, outcome), progress.part(TASK_END, 1.0))
+    return outcome
+
+
+class Heard:
+    """Each warning once, told as soon as it is known."""
+
+    def __init__(self, warn: Warn) -> None:
+        self.sentences: list[str] = []
+        self._warn = warn
+
+    def take(self, sentences: Any) -> None:
+        """Tell those not yet told."""
+        for sentence in map(str, sentences):
+            if sentence not in self.sentences:
+                self.sentences.append(sentence)
+                self._warn(sentence)
+
+
+def _check_ports(task: ModuleType, spec: Specification) -> None:
+    for given, ports, what in ((spec.inputs, task.INPUTS, "input"), (spec.outputs, task.OUTPUTS, "output")):
+        names = [port.name for port in ports]
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            raise OptionError(f"{task.VERB} has no {what} {unknown[0]!r}", fix="use one of " + ", ".join(names))
+    missing = [port.name for port in task.INPUTS if port.required and port.name not in spec.inputs]
+    if missing:
+        raise OptionError(f"the input {missing[0]!r} is missing", where=task.VERB, fix="give its path")
+
+
+def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str, Any]:
+    """{port: value}: the frames of a volume, the one image of a segmentation."""
+    from .io import formats
+
+    values: dict[str, Any] = {}
+    for number, port in enumerate(p for p in task.INPUTS if p.name in spec.inputs):
+        progress(number / len(spec.inputs), f"Reading {Path(spec.inputs[port.name]).name}")
+        frames = formats.read(spec.inputs[port.name], spec.series if port.kind == "volume" else "")
+        values[port.name] = frames if port.kind == "volume" else frames[0]
+    progress(1.0)
+    return values
+
+
+def _frames(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _image_warnings(values: Mapping[str, Any]) -> list[str]:
+    return [str(w) for value in values.values() for frame in _frames(value) for w in frame.meta.get("warnings", ())]
+
+
+def _check_room(spec: Specification, values: Mapping[str, Any]) -> None:
+    """A result is at least as large as what it is made from."""
+    needed = sum(frame.array.nbytes for value in values.values() for frame in _frames(value))
+    for folder in {Path(path).resolve().parent for path in spec.outputs.values()}:
+        check_disk(folder, needed)
+
+
+def _call(task: ModuleType, options: Any, values: Mapping[str, Any], progress: Progress) -> Any:
+    """The task's function: its first input and the options by place, the other inputs by name."""
+    first, *others = (port.name for port in task.INPUTS)
+    function = getattr(task, task.__name__.rpartition(".")[2])
+    return function(values[first], options, **{name: values[name] for name in others if name in values}, progress=progress)
+
+
+def _present(task: ModuleType, spec: Specification, result: Any, heard: Heard) -> dict[str, str]:
+    """The outputs that were asked for and that the task made; a warning for one that it could not make."""
+    missing = [port for port in spec.outputs if getattr(result, port) is None or _is_empty(getattr(result, port))]
+    required = {port.name for port in task.OUTPUTS if port.required}
+    for port in missing:
+        if port in required:
+            raise OutputError(f"the task made no {port}", where=spec.outputs[port])
+        heard.take([f"There is no {port} to write to {spec.outputs[port]}."])
+    return {port: str(path) for port, path in spec.outputs.items() if port not in missing}
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, (tuple, list, bytes)) and len(value) == 0
+
+
+def _provenance(spec: Specification, options: Any, values: Mapping[str, Any], outcome: Outcome) -> str:
+    """ASCII JSON: how the outputs were made, and from what. Inputs are named by path and by UIDs or sha256, not by patient."""
+    from . import report
+
+    first = {port: _frames(value)[0] for port, value in values.items()}
+    inputs = {port: {"path": spec.inputs[port], "identity": volume.meta.get("identity", {})} for port, volume in first.items()}
+    facts = report.provenance(
+        spec.task, outcome.report, inputs=inputs, options=vars(options), seconds=outcome.seconds, warnings=outcome.warnings
+    )
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps(plain({**facts, "created": created, "series": spec.series, "outputs": outcome.outputs}), indent=2) + "\n"
+
+
+def _write(kinds: Mapping[str, str], result: Any, outcome: Outcome, provenance: str, progress: Progress) -> None:
+    """Make every output and its provenance under hidden names, then move them all to their places."""
+    with Staging(*(Path(path).parent for path in outcome.outputs.values())) as staging:
+        for number, (port, path) in enumerate(outcome.outputs.items()):
+            progress(number / len(outcome.outputs), f"Writing {Path(path).name}")
+            with staging.place(Path(path)) as part:
+                _write_one(kinds[port], getattr(result, port), part)
+            with staging.place(provenance_path(path)) as part:
+                part.write_text(provenance, encoding="ascii")
+        progress(0.95)
+        staging.commit()
+    progress(1.0, "Done")
+
+
+def _write_one(kind: str, value: Any, path: Path) -> None:
+    if kind in IMAGE_KINDS:
+        from .io import formats
+
+        formats.write(path, value)
+    elif kind == "table":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(value[0]))
+            writer.writeheader()
+            writer.writerows(value)
+    else:
+        path.write_bytes(value)
+
+
+@contextmanager
+def _said_clearly() -> Iterator[None]:
+    """Failures of the libraries beneath, as the error family."""
+    try:
+        yield
+    except MedSRError:
+        raise
+    except ImportError as error:
+        raise _missing_library(error) from error
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError("memory ran out", fix="ask for a coarser spacing, crop the volume, or close other programs") from error
+
+
+def _missing_library(error: ImportError) -> MedSRError:
+    name = (error.name or "a library").partition(".")[0]
+    if name == (__package__ or "").partition(".")[0]:
+        return MedSRError(f"this part of MedSR is missing ({error.name})", fix="install MedSR again")
+    return DependencyError(f"{name} is not installed", fix=f"{sys.executable or 'python'} -m pip install {name}")
