@@ -24,6 +24,7 @@ class Source:
 
     pixel_mm: in-plane pixels that its slices are resampled to. gaps: distances of the two kept slices, in slices.
     axes: array axes (0 is z) that serve as the through-plane axis. step: every how many slices a pair starts.
+    order: of the spline that resamples in-plane (3 keeps the noise as it is, 1 smooths it).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Source:
     axes: tuple[int, ...] = (0,)
     step: int = 1
     group: str = "other"
+    order: int = 1
 
 
 def split(which: str) -> list[str]:
@@ -43,7 +45,7 @@ def split(which: str) -> list[str]:
 
 def acdc(which: str, pixel_mm: tuple[float, ...], gaps: tuple[int, ...] = (2,)) -> list[Source]:
     """The subjects of one side of the split. Their files are called patientNNN_frameNN.nii.gz."""
-    return [Source(s, f"cardiac/acdc_10mm/{s}_*.nii.gz", "CC BY-NC-SA 4.0", pixel_mm, gaps, group="cardiac") for s in split(which)]
+    return [Source(s, f"cardiac/acdc_10mm/{s}_*.nii.gz", "CC BY-NC-SA 4.0", pixel_mm, gaps, group="cardiac", order=3) for s in split(which)]
 
 
 def others() -> list[Source]:
@@ -77,16 +79,11 @@ def normalised(volume: np.ndarray) -> np.ndarray:
     return ((volume - low) / max(high - low, 1e-6)).astype(np.float32)
 
 
-def resampled(slices: np.ndarray, pixel_mm: tuple[float, float], wanted_mm: float) -> np.ndarray:
-    """(n, h, w) slices at square pixels of `wanted_mm`, linear, the outer edges of the field of view kept."""
-    for axis, pixel in zip((1, 2), pixel_mm, strict=True):
-        length = slices.shape[axis]
-        at = (np.arange(max(1, round(length * pixel / wanted_mm))) + 0.5) * (wanted_mm / pixel) - 0.5
-        at = np.clip(at, 0, length - 1)
-        low = np.minimum(at.astype(int), max(length - 2, 0))
-        share = (at - low).astype(np.float32).reshape((-1, 1) if axis == 1 else (-1,))
-        slices = np.take(slices, low, axis) * (1 - share) + np.take(slices, np.minimum(low + 1, length - 1), axis) * share
-    return slices.astype(np.float32)
+def resampled(slices: np.ndarray, pixel_mm: tuple[float, float], wanted_mm: float, order: int = 3) -> np.ndarray:
+    """(n, h, w) slices at square pixels of about `wanted_mm`, by a spline of that order, corner centres kept."""
+    from scipy.ndimage import zoom
+
+    return zoom(slices, (1, pixel_mm[0] / wanted_mm, pixel_mm[1] / wanted_mm), order=order).astype(np.float32)
 
 
 def stacks(source: Source, root: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -98,4 +95,5 @@ def stacks(source: Source, root: Path) -> Iterator[tuple[str, np.ndarray]]:
         slices = np.ascontiguousarray(np.moveaxis(volume, axis, 0))
         plane = tuple(np.delete(spacing, axis))
         for pixel in source.pixel_mm:
-            yield f"{source.name}_axis{axis}_{pixel:.2f}mm", resampled(slices, plane, pixel)
+            made = resampled(slices, plane, pixel, order=source.order)
+            yield f"{source.name}_axis{axis}_{pixel:.2f}mm", made

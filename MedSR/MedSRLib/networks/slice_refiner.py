@@ -7,11 +7,11 @@ Made for MedSR, from ideas of Jiang et al., "Super SloMo", CVPR 2018 (intermedia
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .pairs import Made, Pair
 
 SIDE_MULTIPLE = 8
 """Slices are padded to a multiple of this many pixels: three halvings."""
@@ -76,24 +76,6 @@ class Hourglass(nn.Module):
 
 def _twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-class Pair(NamedTuple):
-    """What two slices have in common, at batch size 1 or more: images, features, flows (padded), the size before padding."""
-
-    images: tuple[Tensor, Tensor]
-    features: tuple[Tensor, Tensor]
-    a_to_b: Tensor
-    b_to_a: Tensor
-    size: tuple[int, int]
-
-
-class Made(NamedTuple):
-    """value and expected_error: (n, 1, h, w). blend: the value before the residual, for training."""
-
-    value: Tensor
-    expected_error: Tensor
-    blend: Tensor
 
 
 class SliceRefiner(nn.Module):
