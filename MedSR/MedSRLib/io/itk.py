@@ -58,8 +58,8 @@ def read(path: Path) -> tuple[Volume, ...]:
     axes = np.array(image.GetDirection()).reshape(rank, rank)[:3, :3]
     times = _frame_times_ms(facts, len(values), image)
     # NRRD holds axis vectors: their lengths are the spacing but for the last bits
-    spacing = tuple(float(f"{s:.12g}") for s in image.GetSpacing()[:3])
-    grid = (spacing, image.GetOrigin()[:3], axes)
+    x, y, z = (float(f"{s:.12g}") for s in image.GetSpacing()[:3])
+    grid = ((x, y, z), image.GetOrigin()[:3], axes)
     return tuple(Volume(v, *grid, meta={**meta, "frame_time_ms": t}) for v, t in zip(values, times, strict=True))
 
 
