@@ -35,10 +35,11 @@ def before_after(before: Volume, after: Volume, error: Volume, method: str) -> b
     centre = _centre(before.array, low)
     top = float(np.percentile(error.array, 99.5)) or 1.0
     axes = figure.subplots(2, 3, squeeze=False)
+    columns = {"Acquired slices": before, f"Interpolated ({method})": after, "Expected error": error}
     for row, across in enumerate((1, 2)):
-        for column, (volume, title) in enumerate(((before, "Acquired slices"), (after, f"Interpolated ({method})"), (error, "Expected error"))):
+        for column, (title, volume) in enumerate(columns.items()):
             view = _View(volume, across, centre[across])
-            shown = dict(cmap="magma", vmin=0, vmax=top) if column == 2 else dict(cmap="gray", vmin=low, vmax=high)
+            shown = {"cmap": "magma", "vmin": 0, "vmax": top} if volume is error else {"cmap": "gray", "vmin": low, "vmax": high}
             drawn = view.draw(axes[row][column], **shown)
             if row == 0:
                 axes[row][column].set_title(title, color=INK, fontsize=11)
@@ -56,7 +57,8 @@ class _View:
         self.image = np.take(volume.array, min(index, volume.shape[across] - 1), axis=across)
         self.width = volume.spacing_mm[0 if across == 1 else 1] * self.image.shape[1]
         positions = volume.slice_positions_mm
-        self.edges = np.concatenate([[positions[0] - _half(positions)], (positions[1:] + positions[:-1]) / 2, [positions[-1] + _half(positions)]])
+        middles, half = (positions[1:] + positions[:-1]) / 2, float(np.median(np.diff(positions))) / 2
+        self.edges = np.concatenate([[positions[0] - half], middles, [positions[-1] + half]])
         self.head_up = volume.direction[np.abs(volume.direction[:, 2]).argmax(), 2] > 0
 
     def draw(self, axes: Axes, **shown: Any) -> Any:
@@ -68,10 +70,6 @@ class _View:
         if not self.head_up:
             axes.invert_yaxis()
         return drawn
-
-
-def _half(positions: np.ndarray) -> float:
-    return float(np.median(np.diff(positions))) / 2 if len(positions) > 1 else 0.5
 
 
 def _centre(array: np.ndarray, floor: float) -> tuple[int, int, int]:
@@ -143,7 +141,13 @@ def _png(figure: Figure) -> bytes:
 
 
 def provenance(
-    task: str, report: Mapping[str, Any], *, inputs: Mapping[str, Any], options: Mapping[str, Any], seconds: float, warnings: Sequence[str] = ()
+    task: str,
+    report: Mapping[str, Any],
+    *,
+    inputs: Mapping[str, Any],
+    options: Mapping[str, Any],
+    seconds: float,
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """JSON-able record of how a result was made: versions, model, options, identity of each input, seconds, warnings."""
     return {

@@ -35,15 +35,25 @@ OUTPUTS = (
 class Options:
     """What a user may choose. The same fields are the command's flags, the browser's form and the Slicer page."""
 
-    spacing_mm: float = option(0.0, "Slice spacing of the result; 0 takes the in-plane spacing (isotropic).", unit="mm", minimum=0.0, maximum=1000.0)
-    factor: float = option(0.0, "Instead of a spacing: how many times finer; 0 leaves it to the spacing.", unit="×", minimum=0.0, maximum=64.0)
-    method: str = option("auto", "auto measures on this volume which method serves it best; model insists on the learned one.", choices=METHODS)
+    spacing_mm: float = option(
+        0.0, "Slice spacing of the result; 0 takes the in-plane spacing (isotropic).", unit="mm", minimum=0.0, maximum=1000.0
+    )
+    factor: float = option(
+        0.0, "Instead of a spacing: how many times finer; 0 leaves it to the spacing.", unit="×", minimum=0.0, maximum=64.0
+    )
+    method: str = option(
+        "auto", "auto measures on this volume which method serves it best; model insists on the learned one.", choices=METHODS
+    )
     model: str = option("", "Identifier of the model; empty takes the default one.")
     axis: str = option("auto", "The through-plane axis of the voxel grid; auto takes the coarsest.", choices=AXES)
     device: str = option("auto", "Where the model runs.", choices=DEVICES, advanced=True)
-    batch_size: int = option(8, "Slices computed at once; made smaller by itself where memory is short.", minimum=1, maximum=256, advanced=True)
+    batch_size: int = option(
+        8, "Slices computed at once; made smaller by itself where memory is short.", minimum=1, maximum=256, advanced=True
+    )
     self_ensemble: bool = option(False, "Average eight flipped and rotated runs of the model: slower, slightly better.", advanced=True)
-    allow_shear: bool = option(False, "Resample a volume with a tilted gantry or sheared axes to a right-angled grid first, instead of refusing it.", advanced=True)
+    allow_shear: bool = option(
+        False, "Resample a tilted or sheared volume to a right-angled grid first, instead of refusing it.", advanced=True
+    )
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def run(frames: Sequence[Volume], options: Options, segmentation: Volume | Seque
 
 def pick(volume: Volume, slices: np.ndarray, options: Options, warnings: list[str], progress: Progress) -> tuple[Candidate, Choice]:
     """The method to use, and the trials on left-out slices of this volume that chose it (auto) or calibrate it (the others)."""
-    settings = dict(device=options.device, batch_size=options.batch_size, self_ensemble=options.self_ensemble, warn=warnings.append)
+    settings = {"device": options.device, "batch_size": options.batch_size, "self_ensemble": options.self_ensemble, "warn": warnings.append}
     positions, why_not = volume.slice_positions_mm, ""
     if options.method == "auto":
         candidates, why_not = _automatic(options.model, settings)

@@ -54,7 +54,8 @@ def prepare(volume: Volume, axis: str = "auto", allow_shear: bool = False, label
         _check_values(volume.array, name)
     warnings = [str(w) for w in volume.meta.get("warnings", ())]
     if stack.is_sheared and not allow_shear:
-        raise InputError("the axes are not at right angles (tilted gantry or sheared affine)", where=name, fix="allow resampling with --allow-shear")
+        what = "the axes are not at right angles (tilted gantry or sheared affine)"
+        raise InputError(what, where=name, fix="allow resampling with --allow-shear")
     if stack.is_sheared:
         warnings.append("the axes are not at right angles: every slice was shifted within its plane to a right-angled grid")
         return Stack(unshear(stack, order=0 if labels else 3), chosen, True, (*warnings, *_uneven(stack)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import OptionError
-from ..geometry import bracket, linear_weights
+from ..geometry import bracket, linear_weights, spline_weights
 from ..run import Progress
 from .synthesis import Synthesis
 
@@ -35,10 +35,7 @@ def bspline(slices: np.ndarray, positions_mm: np.ndarray, targets_mm: np.ndarray
     Where they are evenly spaced this is the cubic B-spline with mirrored ends of SimpleITK's sitkBSpline, whose in-plane
     part is the identity on an unchanged plane grid.
     """
-    from scipy.interpolate import make_interp_spline
-
-    spline = make_interp_spline(np.asarray(positions_mm, float), np.eye(len(positions_mm)), k=3, bc_type="clamped")
-    return _by_weights(slices, positions_mm, targets_mm, spline(np.asarray(targets_mm, float)), progress)
+    return _by_weights(slices, positions_mm, targets_mm, spline_weights(positions_mm, targets_mm), progress)
 
 
 def lanczos(slices: np.ndarray, positions_mm: np.ndarray, targets_mm: np.ndarray, progress: Progress = Progress()) -> Synthesis:

@@ -1,0 +1,234 @@
+"""How evaluate_slices does its work: keep every other slice, rebuild the rest by each method, score, test, draw."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DependencyError, InputError, MedSRError, ModelError, OptionError
+from ..geometry import crop_centre, resample_in_plane
+from ..metrics import psnr, sharpness, snli, ssim, vif, wilcoxon_greater
+from ..run import Progress
+from ..volume import Volume
+from . import interpolate_slices
+from .evaluate_slices import Options, Result
+from .slice_candidates import Candidate, classical, installed, learned
+from .slice_choice import Choice
+from .slice_engine import calibrated, pick
+from .slice_input import prepare, to_working
+from .slice_methods import CLASSICAL
+from .slice_references import REFERENCES
+from .synthesis import Synthesis
+
+PUBLISHED_MM, PUBLISHED_PIXELS = 1.4, 128
+"""Pixel size and central crop of Sander et al. 2020."""
+SCALE_PERCENTILES = (1, 99)
+METRICS = {"ssim": "SSIM", "psnr_db": "PSNR [dB]", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness"}
+PLOTTED = ("ssim", "psnr_db", "vif")
+DEFAULT = "default"
+BY_NAME_ONLY = ("tvl1", "tvl1-smoothed")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A stack with every other slice left out.
+
+    kept: (n, h, w) float32 and kept_mm: (n,); truth: (m, h, w) and truth_mm: (m,); index: (m,) of the left-out slices.
+    data_range: what PSNR and SSIM take as the grey range, from the kept slices only.
+    """
+
+    volume: Volume
+    kept: np.ndarray
+    kept_mm: np.ndarray
+    truth: np.ndarray
+    truth_mm: np.ndarray
+    index: np.ndarray
+    data_range: float
+    pixel_mm: tuple[float, float]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """One volume: rows of the table, what the default chose, the rebuilt slices of the most typical left-out slice."""
+
+    rows: list[dict[str, Any]]
+    choice: Choice
+    example: dict[str, np.ndarray]
+    split: Split
+    warnings: tuple[str, ...]
+
+
+def split(volume: Volume, options: Options) -> Split:
+    """Leave out every other slice. What the kept slices become depends on the kept slices only."""
+    stack = prepare(volume, options.axis)
+    name = str(volume.meta.get("name", "volume"))
+    if stack.volume.shape[0] < 3:
+        raise InputError("two slices are too few to leave one out", where=name, fix="give a volume of 3 slices or more")
+    kept = np.arange(0, stack.volume.shape[0], 2)
+    left = np.arange(1, kept[-1], 2)
+    plain = stack.volume.with_(array=to_working(stack.volume.array).slices)
+    low, high = (float(p) for p in np.percentile(plain.array[kept], SCALE_PERCENTILES))
+    data_range = high - low or 1.0
+    if options.protocol == "published":
+        scaled = plain.with_(array=((plain.array - low) / data_range).clip(0, 1))
+        finer = resample_in_plane(scaled, PUBLISHED_MM)
+        plain = crop_centre(finer.with_(array=finer.array.clip(0, 1)), PUBLISHED_PIXELS, PUBLISHED_PIXELS)
+        data_range = 1.0
+    at, array = plain.slice_positions_mm, np.ascontiguousarray(plain.array, np.float32)
+    return Split(plain, array[kept], at[kept], array[left], at[left], left, data_range, plain.spacing_mm[1::-1], stack.warnings)
+
+
+def rebuild(parts: Split, options: Options, progress: Progress = Progress()) -> tuple[dict[str, Synthesis], Choice, list[str]]:
+    """The left-out slices by each method, `default` among them; what the default chose; warnings. Sees kept slices only."""
+    warnings: list[str] = []
+    settings = {"device": options.device, "batch_size": options.batch_size, "self_ensemble": options.self_ensemble}
+    candidates = _candidates(options.methods, settings, warnings)
+    kept = parts.volume.with_(
+        array=parts.kept,
+        positions_mm=tuple(parts.kept_mm),
+        spacing_mm=(*parts.volume.spacing_mm[:2], float(np.median(np.diff(parts.kept_mm)))),
+    )
+    auto = interpolate_slices.Options(method="auto", **settings)
+    best, choice = pick(kept, parts.kept, auto, warnings, progress.part(0.0, 0.2))
+    made: dict[str, Synthesis] = {}
+    for done, (name, candidate) in enumerate(candidates.items()):
+        part = progress.part(0.2 + 0.8 * done / (len(candidates) + 1), 0.2 + 0.8 * (done + 1) / (len(candidates) + 1))
+        try:
+            made[name] = candidate.run(parts.kept, parts.kept_mm, parts.truth_mm, part)
+        except MedSRError as error:
+            if options.methods:
+                raise
+            warnings.append(f"{name} is left out: {error.sentence()}")
+    same = best.model.get("id", best.name)
+    chosen = made.get(same) or best.run(parts.kept, parts.kept_mm, parts.truth_mm, progress.part(0.95, 1.0))
+    expected = calibrated(chosen.expected_error, parts.kept_mm, parts.truth_mm, choice.calibration(best.name))
+    made[DEFAULT] = Synthesis(chosen.values, expected)
+    return made, choice, warnings
+
+
+def _candidates(names: Sequence[str], settings: Mapping[str, Any], warnings: list[str]) -> dict[str, Candidate]:
+    """What to compare: everything that can run, or what is named. Raises OptionError for a name that is nothing."""
+    models = installed()
+    known = (*CLASSICAL, *REFERENCES, *models)
+    unknown = [n for n in names if n not in (*known, DEFAULT)]
+    if unknown:
+        raise OptionError(f"there is no method or model {unknown[0]!r}", where="--methods", fix="use some of " + ", ".join(known))
+    wanted = [n for n in known if (n in names if names else n not in BY_NAME_ONLY)]
+    found: dict[str, Candidate] = {}
+    for name in wanted:
+        try:
+            found[name] = _candidate(name, models, settings)
+        except (ModelError, DependencyError) as error:
+            if names:
+                raise
+            warnings.append(f"{name} is left out: {error.sentence()}")
+    return found
+
+
+def _candidate(name: str, models: Sequence[str], settings: Mapping[str, Any]) -> Candidate:
+    if name in models:
+        return learned(name, name=name, **settings)
+    if name.startswith("flow") and importlib.util.find_spec("cv2") is None:
+        raise DependencyError("optical flow needs OpenCV", fix="install opencv-python-headless")
+    return Candidate(name, REFERENCES[name]) if name in REFERENCES else classical(name)
+
+
+def score(volume: Volume, name: str, options: Options, progress: Progress = Progress()) -> Score:
+    """Leave out, rebuild and score one volume."""
+    parts = split(volume, options)
+    made, choice, warnings = rebuild(parts, options, progress.part(0.0, 0.8))
+    rows = []
+    for done, (method, synthesis) in enumerate(made.items()):
+        progress.part(0.8, 1.0)(done / len(made), f"scoring {method}")
+        rows += [_row(parts, name, method, synthesis, i) for i in range(len(parts.index))]
+    typical = _typical([r for r in rows if r["method"] == DEFAULT])
+    example = {method: s.values[typical] for method, s in made.items()} | {"": parts.truth[typical]}
+    return Score(rows, choice, example, parts, (*parts.warnings, *warnings))
+
+
+def _row(parts: Split, name: str, method: str, made: Synthesis, i: int) -> dict[str, Any]:
+    truth, value, at = parts.truth[i], made.values[i], int(parts.index[i])
+    return {
+        "volume": name,
+        "slice": at,
+        "position_mm": round(float(parts.truth_mm[i]), 4),
+        "method": method,
+        "ssim": round(ssim(truth, value, parts.data_range), 5),
+        "psnr_db": round(psnr(truth, value, parts.data_range), 4),
+        "vif": round(vif(truth, value, parts.data_range), 5),
+        "snli": round(snli(value, parts.kept[at // 2], parts.kept[at // 2 + 1]), 5),
+        "sharpness": round(sharpness(value, truth), 5),
+        "mean_error": float(f"{np.abs(value - truth).mean():.5g}"),
+        "expected_error": float(f"{made.expected_error[i].mean():.5g}"),
+    }
+
+
+def _typical(rows: list[dict[str, Any]]) -> int:
+    """The left-out slice whose SSIM is the median: neither the best nor the worst is shown."""
+    order = np.argsort([row["ssim"] for row in rows])
+    return int(order[len(order) // 2])
+
+
+def summarise(scores: Sequence[Score], options: Options, frames: Mapping[str, int]) -> Result:
+    """One result of all volumes: means over volumes of their slices' means, Wilcoxon over all slices, figures."""
+    rows = [row for one in scores for row in one.rows]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    warnings = list(dict.fromkeys(w for one in scores for w in one.warnings))
+    warnings += [f"{name} has {count} frames: the first was evaluated" for name, count in frames.items() if count > 1]
+    report = {
+        "task": "evaluate_slices",
+        "protocol": options.protocol,
+        "volumes": len(scores),
+        "left_out_slices": sum(len(one.split.index) for one in scores),
+        "summary": [_summary(rows, method) for method in methods],
+        "chosen": {one.rows[0]["volume"]: {"method": one.choice.method, "why": one.choice.why} for one in scores},
+        "trials": {one.rows[0]["volume"]: [t.row() for t in one.choice.trials] for one in scores},
+        "warnings": warnings,
+    }
+    plot, picture = _figures(scores, rows, methods, warnings)
+    return Result(tuple(rows), plot, picture, report)
+
+
+def _column(rows: Sequence[Mapping[str, Any]], method: str, metric: str) -> np.ndarray:
+    return np.array([row[metric] for row in rows if row["method"] == method], float)
+
+
+def _summary(rows: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
+    """One method: the mean of each figure, how far the default is above it, and p that this is chance."""
+    volumes = list(dict.fromkeys(row["volume"] for row in rows))
+    out: dict[str, Any] = {"method": method}
+    for metric in METRICS:
+        means = [_column([r for r in rows if r["volume"] == v], method, metric) for v in volumes]
+        out[metric] = _rounded(np.mean([m[np.isfinite(m)].mean() for m in means if np.isfinite(m).any()] or [np.nan]))
+    for metric in ("ssim", "psnr_db"):
+        p = wilcoxon_greater(_column(rows, DEFAULT, metric), _column(rows, method, metric)) if method != DEFAULT else float("nan")
+        out[f"p_{metric}"] = float(f"{p:.3g}") if np.isfinite(p) else None
+    error, expected = _column(rows, method, "mean_error"), _column(rows, method, "expected_error")
+    out["expected_over_actual_error"] = _rounded(expected.mean() / error.mean()) if error.mean() > 0 else None
+    return out
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
+def _figures(
+    scores: Sequence[Score], rows: list[dict[str, Any]], methods: list[str], warnings: list[str]
+) -> tuple[bytes | None, bytes | None]:
+    from ..report import box_plot, picture_row
+
+    panels = {METRICS[m]: {name: _column(rows, name, m).tolist() for name in methods} for m in PLOTTED}
+    shown = dict(scores[0].example)
+    reference, parts = shown.pop(""), scores[0].split
+    grey = parts.data_range
+    captions = {n: f"{ssim(reference, image, grey):.3f} · {psnr(reference, image, grey):.1f} dB" for n, image in shown.items()}
+    try:
+        return box_plot(panels, DEFAULT), picture_row(reference, shown, captions, parts.pixel_mm[0] / parts.pixel_mm[1])
+    except DependencyError as error:
+        warnings.append("no figure was drawn: " + error.sentence())
+        return None, None
