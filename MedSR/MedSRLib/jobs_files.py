@@ -32,9 +32,9 @@ def provenance_path(output: str | Path) -> Path:
     return output.with_name(output.name + PROVENANCE_SUFFIX)
 
 
-def check_inputs(inputs: Mapping[str, str]) -> None:
+def check_inputs(inputs: Iterable[str]) -> None:
     """Raises InputError for the first input that is not there or may not be read."""
-    for path in map(Path, inputs.values()):
+    for path in (Path(name).expanduser() for name in inputs):
         try:
             found = path.exists()
         except OSError:
@@ -81,6 +81,25 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
     if free < needed_bytes:
         numbers = f"the disk has {free / 2**20:.0f} MB free, the result needs about {needed_bytes / 2**20:.0f} MB"
         raise ResourceError(numbers, where=str(folder), fix="free some space, or choose another folder")
+
+
+@contextmanager
+def new_folder(name: str) -> Iterator[None]:
+    """Make a folder (and those above it) where it is not there; after a failure those that were made and are empty are gone.
+
+    An empty name makes nothing. Raises OutputError where the system refuses.
+    """
+    folder = Path(name) if name else Path.cwd()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    with _said(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            if not any(path.iterdir()):
+                path.rmdir()
+        raise
 
 
 class Staging:

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from . import tasks
 from .errors import DependencyError, MedSRError, OptionError, OutputError, ResourceError
+from .io.series import stem_of
 from .jobs_files import IMAGE_KINDS, Staging, check_disk, check_inputs, check_outputs, provenance_path
 from .jobs_specification import Outcome, Specification, plain
 from .run import Progress, is_out_of_memory
@@ -37,9 +38,9 @@ def run_here(spec: Specification, progress: Progress = Progress(), warn: Warn = 
     task = tasks.load(spec.task)
     _check_ports(task, spec)
     options = from_dict(task.Options, dict(spec.options))
-    check_inputs(spec.inputs)
+    check_inputs(spec.input_paths)
     kinds = {port.name: port.kind for port in task.OUTPUTS}
-    check_outputs(spec.outputs, kinds, spec.inputs.values())
+    check_outputs(spec.outputs, kinds, spec.input_paths)
     heard = Heard(warn)
     with _said_clearly():
         values = _read(task, spec, progress.part(0.0, READ_END))
@@ -76,22 +77,43 @@ def _check_ports(task: ModuleType, spec: Specification) -> None:
     missing = [port.name for port in task.INPUTS if port.required and port.name not in spec.inputs]
     if missing:
         raise OptionError(f"the input {missing[0]!r} is missing", where=task.VERB, fix="give its path")
+    if any(not isinstance(path, str) for path in spec.inputs.values()) and not hasattr(task, "score_cohort"):
+        raise OptionError("takes one image at a time", where=task.VERB)
 
 
 def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str, Any]:
-    """{port: value}: the frames of a volume, the one image of a segmentation."""
+    """{port: value}: the frames of a volume, the one image of a segmentation, {name: frames} of a cohort."""
     from .io import formats
 
     values: dict[str, Any] = {}
     for number, port in enumerate(p for p in task.INPUTS if p.name in spec.inputs):
-        progress(number / len(spec.inputs), f"Reading {Path(spec.inputs[port.name]).name}")
-        frames = formats.read(spec.inputs[port.name], spec.series if port.kind == "volume" else "")
+        path, part = spec.inputs[port.name], progress.part(number / len(spec.inputs), (number + 1) / len(spec.inputs))
+        if not isinstance(path, str):
+            values[port.name] = _read_cohort(path, part)
+            continue
+        part(0.0, f"Reading {Path(path).name}")
+        frames = formats.read(path, spec.series if port.kind == "volume" else "")
         values[port.name] = frames if port.kind == "volume" else frames[0]
     progress(1.0)
     return values
 
 
+def _read_cohort(paths: Sequence[str], progress: Progress) -> dict[str, Any]:
+    """The frames of several volumes, by names that differ: the file's, or with its folder's before it."""
+    from .io import formats
+
+    stems = [stem_of(Path(path)) for path in paths]
+    found = {}
+    for number, (path, stem) in enumerate(zip(paths, stems, strict=True)):
+        progress(number / len(paths), f"Reading {Path(path).name}")
+        name = stem if stems.count(stem) == 1 else f"{Path(path).absolute().parent.name}/{stem}"
+        found[name if name not in found else path] = formats.read(path)
+    return found
+
+
 def _frames(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, dict):
+        return tuple(frame for frames in value.values() for frame in frames)
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -109,7 +131,8 @@ def _check_room(spec: Specification, values: Mapping[str, Any]) -> None:
 def _call(task: ModuleType, options: Any, values: Mapping[str, Any], progress: Progress) -> Any:
     """The task's function: its first input and the options by place, the other inputs by name."""
     first, *others = (port.name for port in task.INPUTS)
-    function = getattr(task, task.__name__.rpartition(".")[2])
+    name = "score_cohort" if isinstance(values[first], dict) else task.__name__.rpartition(".")[2]
+    function = getattr(task, name)
     return function(values[first], options, **{name: values[name] for name in others if name in values}, progress=progress)
 
 
@@ -132,13 +155,18 @@ def _provenance(spec: Specification, options: Any, values: Mapping[str, Any], ou
     """ASCII JSON: how the outputs were made, and from what. Inputs are named by path and by UIDs or sha256, not by patient."""
     from . import report
 
-    first = {port: _frames(value)[0] for port, value in values.items()}
-    inputs = {port: {"path": spec.inputs[port], "identity": volume.meta.get("identity", {})} for port, volume in first.items()}
+    inputs = {port: {"path": spec.inputs[port], "identity": _identity(value)} for port, value in values.items()}
     facts = report.provenance(
         spec.task, outcome.report, inputs=inputs, options=vars(options), seconds=outcome.seconds, warnings=outcome.warnings
     )
     created = datetime.now(UTC).isoformat(timespec="seconds")
     return json.dumps(plain({**facts, "created": created, "series": spec.series, "outputs": outcome.outputs}), indent=2) + "\n"
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _identity(frames) for name, frames in value.items()}
+    return _frames(value)[0].meta.get("identity", {})
 
 
 def _write(kinds: Mapping[str, str], result: Any, outcome: Outcome, provenance: str, progress: Progress) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,13 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Specification:
-    """One job. inputs and outputs: {port: path}; options: {field of the task's Options: value}; series: UID among several."""
+    """One job. inputs and outputs: {port: path}; options: {field of the task's Options: value}; series: UID among several.
+
+    The first input of a task that scores cohorts may be several paths.
+    """
 
     task: str
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, str | Sequence[str]]
     outputs: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     series: str = ""
@@ -51,11 +54,19 @@ class Specification:
         except (ValueError, TypeError) as error:
             raise OptionError("the job's specification cannot be read", fix="send what Specification.to_json gives") from error
 
+    @property
+    def input_paths(self) -> tuple[str, ...]:
+        """All the paths that are read."""
+        return tuple(path for value in self.inputs.values() for path in ((value,) if isinstance(value, str) else value))
+
     def absolute(self) -> Specification:
         """The same job, whatever folder it is run in."""
         return replace(
             self,
-            inputs={port: _absolute(path) for port, path in self.inputs.items()},
+            inputs={
+                port: _absolute(value) if isinstance(value, str) else [_absolute(path) for path in value]
+                for port, value in self.inputs.items()
+            },
             outputs={port: _absolute(path) for port, path in self.outputs.items()},
         )
 

@@ -1,0 +1,184 @@
+"""A verb for each task: its inputs and outputs become paths, its Options flags. Nothing here knows any one task."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError, OptionError
+from .jobs_specification import Outcome, Specification
+
+if TYPE_CHECKING:
+    from .cli import Verbs
+
+ENDINGS = {"table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd"}
+METAVARS = {"model": "ID", "methods": "NAME,NAME"}
+UNSET_WORDS = re.compile(r"; (?:0|empty) (\w+)")
+"""How an option's help tells what its default does where that stands for "not given": on this door it is left out."""
+SUMMARY_COLUMNS = {
+    "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",
+    "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
+}  # fmt: skip
+
+
+def add_task(verbs: Verbs, name: str, task: ModuleType) -> None:
+    """Add the verb of one task."""
+    parser = verbs.add(task.VERB, task.SUMMARY)
+    parser.set_defaults(run=lambda arguments: run_task(name, task, arguments))
+    _add_ports(parser, task)
+    groups = {False: parser.add_argument_group("options of the task"), True: parser.add_argument_group("advanced")}
+    for field in dataclasses.fields(task.Options):
+        _add_option(groups[field.metadata["advanced"]], field)
+    parser.add_argument("--series", default="", metavar="UID", help="which DICOM series, where the input holds several (see medsr series)")
+    parser.add_argument("--json", action="store_true", help="progress and result as JSON lines on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
+    """The first input, and the first output where it is an image, stand without a flag."""
+    first, *others = task.INPUTS
+    many = {"nargs": "+"} if makes_folder(task) else {}
+    parser.add_argument(_place("in", first), metavar="IN", help=_escaped(first.help), **many)
+    if makes_folder(task):
+        parser.add_argument("--out", metavar="DIR", default="", help="a folder for " + ", ".join(_file_name(task, p) for p in task.OUTPUTS))
+    else:
+        parser.add_argument(_place("out", task.OUTPUTS[0]), metavar="OUT", help=_escaped(task.OUTPUTS[0].help))
+    for port in others:
+        parser.add_argument(f"--{port.name}", dest=_place("in", port), default="", metavar="IN", help=_escaped(port.help))
+    for port in () if makes_folder(task) else task.OUTPUTS[1:]:
+        taken = port.name in {p.name for p in others}
+        flag = f"--{port.name}-out" if taken else f"--{port.name}"
+        parser.add_argument(flag, dest=_place("out", port), default="", metavar="OUT", help=_escaped(port.help))
+
+
+def makes_folder(task: ModuleType) -> bool:
+    """Whether a task gives tables and figures (into a folder, if asked) instead of an image; it then takes several inputs."""
+    return task.OUTPUTS[0].kind not in ("volume", "segmentation")
+
+
+def _file_name(task: ModuleType, port: Any) -> str:
+    """The first output is called after the verb's last word ("slices.csv"), the others after themselves."""
+    stem = task.VERB.split()[-1] if port is task.OUTPUTS[0] else port.name
+    return stem + ENDINGS[port.kind]
+
+
+def _place(side: str, port: Any) -> str:
+    return f"{side}_{port.name}"
+
+
+def flag_of(name: str) -> str:
+    """spacing_mm → --spacing, as the messages of tasks/options.py say it."""
+    return "--" + name.removesuffix("_mm").replace("_", "-")
+
+
+def zero_means_unset(field: dataclasses.Field[Any]) -> bool:
+    """Whether 0, the default, stands for "not given": then 0 cannot be given."""
+    return type(field.default) is float and field.default == 0 and field.metadata["minimum"] == 0
+
+
+def _add_option(group: Any, field: dataclasses.Field[Any]) -> None:
+    kind, meta = type(field.default), field.metadata
+    how: dict[str, Any] = {"dest": "option_" + field.name, "default": argparse.SUPPRESS, "help": _help(field)}
+    if kind is bool:
+        how["action"] = argparse.BooleanOptionalAction if field.default else "store_true"
+    else:
+        how["metavar"] = "{" + ",".join(meta["choices"]) + "}" if meta["choices"] else _metavar(field)
+        how["type"] = {tuple: _names, float: _number(float, field), int: _number(int, field)}.get(kind, str)
+    group.add_argument(flag_of(field.name), **how)
+
+
+def _metavar(field: dataclasses.Field[Any]) -> str:
+    unit = field.metadata["unit"].upper()
+    return METAVARS.get(field.name) or (unit if unit.isalpha() else "K" if unit else "N")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.replace(",", " ").split() if name)
+
+
+def _number(kind: type, field: dataclasses.Field[Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError as error:
+            what = "whole number" if kind is int else "number"
+            raise OptionError(f"{text!r} is not a {what}", where=flag_of(field.name), fix=f"give {_limits(field) or 'one'}") from error
+        if zero_means_unset(field) and not value > 0:
+            text = f"{value:g} {field.metadata['unit']}".strip()
+            raise OptionError(f"{text} is not possible", where=flag_of(field.name), fix="give a number above 0, or leave it out")
+        return value
+
+    return read
+
+
+def _limits(field: dataclasses.Field[Any]) -> str:
+    low, high = field.metadata["minimum"], field.metadata["maximum"]
+    above = "" if low is None else ("above 0" if zero_means_unset(field) else f"at least {low:g}")
+    return " and ".join(part for part in (above, "" if high is None else f"at most {high:g}") if part)
+
+
+def _help(field: dataclasses.Field[Any]) -> str:
+    """The option's own words, then its unit, limits and default."""
+    meta, default = field.metadata, field.default
+    shown = "" if default in ("", (), False) or zero_means_unset(field) else f"default {default}"
+    facts = "; ".join(part for part in (meta["unit"], _limits(field), shown) if part)
+    words = UNSET_WORDS.sub(r"; left out, it \1", meta["help"])
+    return _escaped(words + (f" [{facts}]" if facts else ""))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def run_task(name: str, task: ModuleType, arguments: argparse.Namespace) -> int:
+    """Run the task here, and say what it gave."""
+    from .cli_console import choose_console, tell_table
+    from .jobs_files import new_folder
+    from .jobs_here import run_here
+
+    spec = specification(name, task, arguments)
+    console = choose_console(arguments.json, arguments.quiet)
+    with new_folder(getattr(arguments, "out", "")):
+        with console:
+            outcome = run_here(spec, console.progress(), console.warn)
+        console.note(_said(task, outcome))
+        if "summary" in outcome.report and not arguments.json:
+            rows = outcome.report["summary"]
+            tell_table(rows, {key: head for key, head in SUMMARY_COLUMNS.items() if any(key in row for row in rows)})
+        console.result(outcome)
+    return 0
+
+
+def _said(task: ModuleType, outcome: Outcome) -> str:
+    report = outcome.report
+    method = f" by {report['method']} ({report['why']})" if report.get("method") and report.get("why") else ""
+    return f"{task.TITLE}: done{method} in {outcome.seconds:.1f} s."
+
+
+def specification(name: str, task: ModuleType, arguments: argparse.Namespace) -> Specification:
+    """The job that the flags describe. Only options that were given are in it."""
+    given = vars(arguments)
+    options = {key.removeprefix("option_"): value for key, value in given.items() if key.startswith("option_")}
+    if options.get("model") and "method" not in options and "method" in {f.name for f in dataclasses.fields(task.Options)}:
+        options["method"] = "model"
+    inputs = {port.name: _one_or_many(given[_place("in", port)]) for port in task.INPUTS if given[_place("in", port)]}
+    return Specification(name, inputs, _outputs(task, given), options, arguments.series)
+
+
+def _one_or_many(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if len({Path(path).resolve() for path in value}) < len(value):
+        raise InputError("the same input was given twice", where=str(value[0]), fix="give each once")
+    return value[0] if len(value) == 1 else value
+
+
+def _outputs(task: ModuleType, given: Mapping[str, Any]) -> dict[str, str]:
+    if makes_folder(task):
+        return {port.name: str(Path(given["out"]) / _file_name(task, port)) for port in task.OUTPUTS} if given["out"] else {}
+    return {port.name: given[_place("out", port)] for port in task.OUTPUTS if given[_place("out", port)]}
