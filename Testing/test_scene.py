@@ -221,7 +221,7 @@ def test_a_sequence_becomes_frames_and_a_result_plays_in_step(scene, a_volume):
     assert [np.array_equal(r.array, f.array) for r, f in zip(read, frames, strict=True)] == [True] * 3
     assert read[2].affine == pytest.approx(a_volume.affine, abs=1e-9)
     doubled = [f.with_(array=np.repeat(f.array, 2, 0), spacing_mm=(0.8, 1.1, 2.5)) for f in read]
-    result, shown = sequences.add_sequence(scene, doubled, "cine interpolated", sequence, browser)
+    result, shown = sequences.add_sequence(scene, doubled, "cine interpolated", index=sequences.index_of(sequence), browser=browser)
     browser.SetSelectedItemNumber(2)
     application.install().modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
     assert np.array_equal(slicer.util.arrayFromVolume(proxy), frames[2].array)
@@ -254,7 +254,7 @@ def test_a_result_looks_sorts_and_tells_like_its_source(scene, a_volume):
     study = tree.CreateStudyItem(tree.CreateSubjectItem(tree.GetSceneItemID(), "patient"), "study")
     tree.CreateItem(study, source)
     result = nodes.add_node(scene, a_volume, "cine interpolated")
-    report = {"method": "model", "model": {"id": "refine", "sha256": "ab12"}, "reason": "best of four", "warnings": ["uneven steps"]}
+    report = {"method": "model", "model": {"id": "refine", "sha256": "ab12"}, "why": "best of four", "warnings": ["uneven steps"]}
     aftercare.dress(result, source, task="interpolate_slices", report=report, provenance='{"medsr": "0.1"}')
     shown = result.GetDisplayNode()
     assert (shown.GetWindow(), shown.GetLevel(), shown.GetAutoWindowLevel()) == (321.0, 123.0, 0)

@@ -16,7 +16,7 @@ PROVENANCE_ROLE = "MedSR.provenance"
 def dress(node: Any, source: Any, *, task: str, report: Mapping[str, Any], provenance: str = "") -> None:
     """Give a result the window, level and colours of its source, its place in the data tree, and its facts.
 
-    task: the task's name. report: the task's report; "method", "model", "sha256" and "reason" become attributes.
+    task: the task's name. report: the task's report; "method", "model", "sha256" and "why" become attributes.
     provenance: the text of output.json, kept as a text node that the result refers to.
     """
     copy_display(node, source)
@@ -30,7 +30,7 @@ def dress(node: Any, source: Any, *, task: str, report: Mapping[str, Any], prove
 def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
     """The short facts of a report, flat: a model given as a dictionary gives its id and sha256."""
     model = report.get("model")
-    facts = {key: report.get(key) for key in ("method", "sha256", "reason", "seconds", "version")}
+    facts = {key: report.get(key) for key in ("method", "sha256", "why", "seconds", "version")}
     if isinstance(model, Mapping):
         facts.update(model=model.get("id"), sha256=model.get("sha256") or facts["sha256"])
     else:

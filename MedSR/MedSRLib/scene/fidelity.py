@@ -17,9 +17,12 @@ STOPS = ((0.0, (0.10, 0.05, 0.35), 0.0), (0.25, (0.45, 0.05, 0.50), 0.35), (0.6,
 FULL_SCALE_PERCENTILE = 99.5
 
 
-def add_fidelity(scene: Any, volume: Volume, name: str, source: Any) -> Any:
-    """A new volume node of expected |error| in the units of its source, shown from 0 to its 99.5th percentile."""
-    node = add_node(scene, volume, name)
+def add_fidelity(scene: Any, volume: Volume, name: str, source: Any, node: Any = None) -> Any:
+    """A volume node of expected |error| in the units of its source, shown from 0 to its 99.5th percentile.
+
+    node: one that already shows `volume` (the proxy of a sequence); None makes a new one.
+    """
+    node = node or add_node(scene, volume, name)
     show_as_error(node, full_scale(volume.array))
     write(node, {"task": "fidelity", "source": source.GetName()})
     node.SetNodeReferenceID(SOURCE_ROLE, source.GetID())

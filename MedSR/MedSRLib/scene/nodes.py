@@ -39,7 +39,7 @@ def _world_from_local(node: Any) -> np.ndarray:
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
-        raise InputError("the volume is under a warping transform", where=node.GetName(), fix="harden the transform (Transforms module), then try again")
+        raise InputError("the volume is under a warping transform", where=node.GetName(), fix="harden the transform, then try again")
     to_world = vtk.vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(to_world)
     return slicer.util.arrayFromVTKMatrix(to_world)

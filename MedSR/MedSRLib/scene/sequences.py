@@ -57,21 +57,27 @@ def _frame(sequence: Any, index: int, placed: np.ndarray) -> Volume:
     return frame.with_(**split_affine(placed @ frame.affine))
 
 
-def add_sequence(scene: Any, frames: Sequence[Volume], name: str, like: Any = None, browser: Any = None) -> tuple[Any, Any]:
-    """A new sequence of `frames`, with the index values of the sequence `like`, played by `browser` in step with it.
+Index = tuple[str, str, tuple[str, ...]]
+"""What the frames of a sequence are counted by: (name, unit, the value of each frame)."""
 
-    Returns (sequence, proxy): the proxy is the node that views show. Without a browser a new one is made.
+
+def index_of(sequence: Any) -> Index:
+    """The index of a sequence node."""
+    values = tuple(sequence.GetNthIndexValue(i) for i in range(sequence.GetNumberOfDataNodes()))
+    return sequence.GetIndexName() or "frame", sequence.GetIndexUnit() or "", values
+
+
+def add_sequence(scene: Any, frames: Sequence[Volume], name: str, *, index: Index | None = None, browser: Any = None) -> tuple[Any, Any]:
+    """A new sequence of `frames`, played by `browser` in step with what it plays already, or by a new browser.
+
+    Returns (sequence, proxy): the proxy is the node that views show.
     """
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
-    if like is not None:
-        sequence.SetIndexName(like.GetIndexName())
-        sequence.SetIndexUnit(like.GetIndexUnit())
-        sequence.SetIndexType(like.GetIndexType())
-    else:
-        sequence.SetIndexName("frame")
-        sequence.SetIndexUnit("")
-    for i, frame in enumerate(frames):
-        sequence.SetDataNodeAtValue(_data_node(frame, name), like.GetNthIndexValue(i) if like is not None else str(i))
+    title, unit, values = index or ("frame", "", tuple(str(i) for i in range(len(frames))))
+    sequence.SetIndexName(title)
+    sequence.SetIndexUnit(unit)
+    for frame, value in zip(frames, values, strict=True):
+        sequence.SetDataNodeAtValue(_data_node(frame, name), value)
     return sequence, _show(scene, sequence, browser, frames, name)
 
 

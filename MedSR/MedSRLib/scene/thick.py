@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..geometry import SlicePlan, default_spacing_mm, plan_slices, swap_axis, through_plane_axis
+from ..volume import Volume
 from .attributes import is_result
-from .nodes import affine_from_node
+from .nodes import affine_from_node, split_affine
 
 THICK_RATIO = 1.25
 """Least through-plane to in-plane spacing that is worth interpolating."""
@@ -35,6 +37,18 @@ def slicing(node: Any, axis: int | None = None) -> Slicing:
     axis = int(np.argmax(spacing)) if axis is None else axis
     in_plane = min(s for i, s in enumerate(spacing) if i != axis)
     return Slicing(axis, int(node.GetImageData().GetDimensions()[axis]), float(spacing[axis]), float(in_plane))
+
+
+def plan(node: Any, *, spacing_mm: float = 0.0, factor: float = 0.0, axis: str = "auto") -> SlicePlan:
+    """The slices that these options would give, by the engine's own rule, from the header alone.
+
+    Raises OptionError or InputError where the engine would refuse.
+    """
+    size = node.GetImageData().GetDimensions()
+    hollow = Volume(np.broadcast_to(np.int8(0), size[::-1]), **split_affine(affine_from_node(node)), meta={"name": node.GetName()})
+    stack = swap_axis(hollow, through_plane_axis(hollow, axis))
+    asked = spacing_mm or (stack.spacing_mm[2] / factor if factor else default_spacing_mm(stack))
+    return plan_slices(stack, asked)
 
 
 def thickest(scene: Any) -> Any | None:

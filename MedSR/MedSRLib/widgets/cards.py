@@ -1,0 +1,67 @@
+"""A model's card as a short text for the page: what it is, where it holds, what it was trained on, its licence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from .. import models
+
+METHODS = {
+    "flow": "Moves both neighbouring slices towards each other along their optical flow (DIS) and blends them. Nothing was trained.",
+    "bspline": "Cubic B-spline through the slices.",
+    "lanczos": "Windowed sinc through the slices.",
+    "linear": "Blends the two neighbouring slices.",
+}
+AUTO = "Measured on your own volume before anything is made: slices are left out, rebuilt by each method, and the best one is used."
+NO_MODEL = "No model is installed: optical flow and interpolation still work."
+
+
+def for_task(task: str) -> list[Any]:
+    """The readable cards of a task, its default first."""
+    return [card for card in models.list_cards() if card.task == task]
+
+
+def choices(cards: Sequence[Any]) -> list[tuple[str, str]]:
+    """(identifier, words) for a list to choose from; "" is the default model."""
+    found = [("", f"Default: {cards[0].title}")] if cards else [("", "No model installed")]
+    return found + [(card.id, card.title) for card in cards]
+
+
+def chosen(cards: Sequence[Any], identifier: str) -> Any | None:
+    """The card of an identifier, of the default model for "", None where there is none."""
+    if identifier:
+        return next((card for card in cards if card.id == identifier), None)
+    return cards[0] if cards else None
+
+
+def html(cards: Sequence[Any], identifier: str, method: str = "model") -> str:
+    """The card of the model that Apply would use."""
+    lead = f"<p>{escape(AUTO)}</p>" if method == "auto" else ""
+    card = chosen(cards, identifier)
+    if card is None:
+        return lead + f"<p>{escape(NO_MODEL)}</p>"
+    return lead + f"<p><b>{escape(card.title)}</b> {escape(card.summary)}</p>" + "".join(_row(*row) for row in _facts(card))
+
+
+def _facts(card: Any) -> Iterable[tuple[str, str]]:
+    yield "Licence of the weights", card.licence
+    yield "Trained on", "; ".join(_data(row) for row in card.training_data)
+    yield "Valid for", str(card.valid_range.get("text", ""))
+    yield "Known failures", " ".join(card.known_failures)
+    yield "Cite", "; ".join(card.cite)
+
+
+def _data(row: Mapping[str, Any]) -> str:
+    licence = row.get("licence", "")
+    return f"{row.get('name', '')} ({licence})" if licence else str(row.get("name", ""))
+
+
+def _row(title: str, text: str) -> str:
+    return f"<p><b>{escape(title)}:</b> {escape(text)}</p>" if text else ""
+
+
+def method_html(method: str) -> str:
+    """What a method without a model does."""
+    return f"<p>{escape(METHODS[method])} Needs no PyTorch.</p>"
