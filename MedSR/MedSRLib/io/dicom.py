@@ -121,8 +121,9 @@ def _without_copies(places: list[list[Slice]], pixels: Pixels, path: Path) -> tu
         what = "picture is a copy" if dropped == 1 else "pictures are copies"
         return single, (f"{dropped} {what} of another at the same place and left out",)
     counts = [len(place) for place in single]
-    odd = next(i for i, count in enumerate(counts) if count != max(set(counts), key=counts.count))
-    what = f"its slices do not make complete frames: {counts[odd]} different pictures at slice {odd + 1}, {counts[odd - 1]} at others"
+    usual = max(set(counts), key=counts.count)
+    odd = next(i for i, count in enumerate(counts) if count != usual)
+    what = f"its slices do not make complete frames: {counts[odd]} different pictures at place {odd + 1}, {usual} at others"
     raise InputError(what, where=str(path), fix="remove the extra files, or export the series again")
 
 

@@ -120,7 +120,7 @@ def slices_of(path: Path) -> list[Slice]:
 
 
 def _slice(path: Path, dataset: Any, frame: int) -> Slice:
-    fact = _Facts(dataset, frame)
+    fact = FrameFacts(dataset, frame)
     spacing, position = fact.floats("PixelSpacing", 2), fact.floats("ImagePositionPatient", 3)
     image_type = [str(v) for v in fact.value("FrameType", dataset.get("ImageType")) or []]
     return Slice(
@@ -147,7 +147,7 @@ def _slice(path: Path, dataset: Any, frame: int) -> Slice:
     )
 
 
-def _keys(fact: _Facts, dataset: Any, image_type: list[str]) -> dict[str, Any]:
+def _keys(fact: FrameFacts, dataset: Any, image_type: list[str]) -> dict[str, Any]:
     offset = fact.number("TemporalPositionTimeOffset")
     return {
         "kind": "/".join(image_type[2:]),
@@ -184,7 +184,7 @@ def _axes(numbers: np.ndarray | None) -> np.ndarray | None:
     return axes / lengths if lengths.min() > 0.5 and abs(axes[0] @ axes[1]) < 0.1 else None
 
 
-class _Facts:
+class FrameFacts:
     """Header values of one frame: its own functional groups, then the shared ones, then the top level."""
 
     def __init__(self, dataset: Any, frame: int) -> None:

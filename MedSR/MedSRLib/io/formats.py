@@ -30,9 +30,9 @@ def read(path: str | Path, series: str = "") -> tuple[Volume, ...]:
     """
     path = _existing(path)
     if _is_dicom(path):
-        from . import dicom
+        from .dicom import read as read_dicom
 
-        return dicom.read(path, series)
+        return read_dicom(path, series)
     if series:
         raise InputError("is not DICOM and has no series to choose", where=str(path), fix="leave the series out")
     return _read_file(path)
@@ -42,9 +42,9 @@ def list_series(path: str | Path) -> list[SeriesInfo]:
     """The images that `path` holds: one for a file that is not DICOM, one for each series of a DICOM folder."""
     path = _existing(path)
     if _is_dicom(path):
-        from . import dicom
+        from .dicom import list_series as list_dicom
 
-        return dicom.list_series(path)
+        return list_dicom(path)
     frames = _read_file(path)
     return [SeriesInfo("", stem_of(path), "", (path,), (len(frames), *frames[0].shape))]  # type: ignore[arg-type]
 
@@ -60,9 +60,9 @@ def write(path: str | Path, frames: Volume | Sequence[Volume]) -> None:
     suffix = suffix_of(path)
     _check_frames(frames, path)
     if path.is_dir() or not suffix:
-        from . import dicom_write
+        from .dicom_write import write as write_dicom
 
-        return dicom_write.write(path, frames)
+        return write_dicom(path, frames)
     if suffix not in _NRRD + _META + _NIFTI:
         raise OutputError(f"{suffix!r} is not an ending that can be written", where=str(path), fix=_WRITABLE)
     _check_fits(frames, path)
