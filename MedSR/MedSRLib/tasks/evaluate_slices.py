@@ -63,8 +63,9 @@ def evaluate_slices(
 ) -> Result:
     """Score every method on the left-out slices of one volume (of its first frame), or of several volumes.
 
-    volume: the frames of one image, or a sequence of such sequences: a cohort. Slices 1, 3, 5 … are left out and rebuilt from 0, 2, 4 …; nothing that is fitted or chosen sees them. Raises InputError
-    for a volume of fewer than 3 slices or one that cannot be interpolated, OptionError for an unknown method.
+    volume: the frames of one image, or a sequence of such sequences: a cohort. Slices 1, 3, 5 … are left out and rebuilt
+    from 0, 2, 4 …; nothing that is fitted or chosen sees them. Raises InputError for a volume of fewer than 3 slices or one
+    that cannot be interpolated, OptionError for an unknown method.
     """
     images = (volume,) if hasattr(volume, "array") else tuple(volume)
     if images and hasattr(images[0], "array"):

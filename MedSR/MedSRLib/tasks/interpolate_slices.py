@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..run import Progress
@@ -66,8 +67,13 @@ class Result:
     volume: tuple[Volume, ...]
     fidelity: tuple[Volume, ...]
     segmentation: Volume | None = None
-    picture: bytes | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
+    draw: Callable[[], bytes | None] = lambda: None
+
+    @cached_property
+    def picture(self) -> bytes | None:
+        """PNG of the views before and after, drawn when asked for; None without matplotlib."""
+        return self.draw()
 
 
 def interpolate_slices(

@@ -6,6 +6,7 @@ import importlib.util
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,9 @@ def run(frames: Sequence[Volume], options: Options, segmentation: Volume | Seque
         warnings.append(f"{limited} voxels left the range of {frames[0].array.dtype} and were limited to it")
     carried = None if labels is None else _carry_labels(labels, plan, progress.part(0.95, 0.98))
     report = _report(stack, plan, candidate, choice, warnings, options, len(frames), time.perf_counter() - began)
-    picture = _picture(stack, made[0], warnings, candidate)
+    draw = partial(_draw, stack, made[0], candidate.name)
     progress(1.0, "done")
-    return Result(tuple(m.volume for m in made), tuple(m.fidelity for m in made), carried, picture, report)
+    return Result(tuple(m.volume for m in made), tuple(m.fidelity for m in made), carried, report, draw)
 
 
 def pick(volume: Volume, slices: np.ndarray, options: Options, warnings: list[str], progress: Progress) -> tuple[Candidate, Choice]:
@@ -197,11 +198,10 @@ def _report(
     }
 
 
-def _picture(stack: Stack, made: Filled, warnings: list[str], candidate: Candidate) -> bytes | None:
+def _draw(stack: Stack, made: Filled, method: str) -> bytes | None:
     from ..report import before_after
 
     try:
-        return before_after(stack.volume, swap_axis(made.volume, stack.axis), swap_axis(made.fidelity, stack.axis), candidate.name)
-    except DependencyError as error:
-        warnings.append("no picture was drawn: " + error.sentence())
+        return before_after(stack.volume, swap_axis(made.volume, stack.axis), swap_axis(made.fidelity, stack.axis), method)
+    except DependencyError:
         return None
