@@ -43,3 +43,4 @@ class MedSRRegistrationTest(ScriptedLoadableModuleTest):
         widget = MedSRRegistrationWidget()
         self.assertIn("later version", widget.ui.aboutLabel.text)
         self.assertFalse(hasattr(widget.ui, "applyButton"))
+        widget.parent.deleteLater()

@@ -27,7 +27,7 @@ except ImportError:  # from the source tree, before Slicer has put the module Me
     import MedSRLib
 
 from MedSRLib import jobs
-from MedSRLib.errors import Cancelled, DependencyError, MedSRError
+from MedSRLib.errors import Cancelled, DependencyError, OptionError
 from MedSRLib.scene import samples, thick
 from MedSRLib.scene.slice_jobs import EvaluateJob, InterpolateJob
 from MedSRLib.widgets import cards, dependencies, preview, viewing
@@ -36,6 +36,7 @@ from MedSRLib.widgets.page import JobPanel
 HOME = Path(MedSRLib.__file__).resolve().parents[1]
 """Where the module MedSR lies: in the source tree its own folder, installed the folder that all modules share."""
 OPTION_NAMES = ("spacing_mm", "factor", "method", "model", "axis", "device", "batch_size", "self_ensemble", "allow_shear")
+EVALUATION_NAMES = ("axis", "device", "batch_size", "self_ensemble")
 METHOD_LABELS = {
     "auto": _("Best for this volume (measured)"),
     "model": _("Learned model"),
@@ -156,7 +157,8 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._bind(None)
 
     def _onSceneEndClose(self, caller, event):
-        self._bind(self.logic.getParameterNode())
+        if self._entered:
+            self._bind(self.logic.getParameterNode())
 
     def _onNodeAdded(self, caller, event):
         # The node has no image yet: look once the loader is done.
@@ -213,17 +215,17 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel.running:
             self.panel.cancel()
             return
-        self._work(lambda: self.logic.interpolation(self._parameters), self._show_result)
+        self._work(self._parameters.method, lambda: self.logic.interpolation(self._parameters), self._show_result)
 
     def onEvaluate(self, checked=False):
-        self._work(lambda: self.logic.evaluation(self._parameters), self._show_evaluation)
+        self._work("auto", lambda: self.logic.evaluation(self._parameters), self._show_evaluation)
 
-    def _work(self, make, show) -> None:
+    def _work(self, method, make, show) -> None:
         """Make a job (and install what it needs), run it in a child process, show what it gave."""
         work = []
 
         def prepare():
-            self.logic.ensure_dependencies(self._parameters.method, self.panel.log)
+            self.logic.ensure_dependencies(method, self.panel.log)
             work.append(make())
             return work[0].specification()
 
@@ -264,7 +266,7 @@ class MedSRSliceInterpLogic(ScriptedLoadableModuleLogic):
 
     def evaluation(self, parameters) -> EvaluateJob:
         """Leave-out evaluation of the input volume."""
-        return EvaluateJob(parameters.inputVolume, {"device": parameters.device})
+        return EvaluateJob(parameters.inputVolume, {name: getattr(parameters, name) for name in EVALUATION_NAMES})
 
     def ensure_dependencies(self, method: str, log=lambda text: None) -> None:
         """Install what the method needs, after asking; without torch the methods that need none still run.
@@ -341,5 +343,5 @@ class MedSRSliceInterpTest(ScriptedLoadableModuleTest):
         parameters = MedSRSliceInterpLogic().getParameterNode()
         parameters.inputVolume = samples.load_volume(HOME / "Resources")
         parameters.method, parameters.spacing_mm = "linear", 50.0
-        with self.assertRaises(MedSRError):
+        with self.assertRaises(OptionError):
             MedSRSliceInterpLogic().process(parameters)

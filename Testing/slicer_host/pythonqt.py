@@ -220,6 +220,9 @@ class ctkCollapsibleButton(PythonQt, QtWidgets.QAbstractButton):
 
     def _collapse(self, value: bool) -> None:
         self._collapsed = bool(value)
+        layout = QtWidgets.QWidget.layout(self)
+        if layout is not None:
+            layout.setContentsMargins(*((0, self.HEADER, 0, 0) if self._collapsed else (9, self.HEADER + 6, 9, 9)))
         for child in QtCore.QObject.children(self):
             if isinstance(child, QtWidgets.QWidget):
                 QtWidgets.QWidget.setVisible(child, not self._collapsed)
@@ -230,9 +233,6 @@ class ctkCollapsibleButton(PythonQt, QtWidgets.QAbstractButton):
 
     def _tidy(self) -> None:
         """Room for the header; called when the .ui file has been loaded."""
-        layout = QtWidgets.QWidget.layout(self)
-        if layout is not None:
-            layout.setContentsMargins(9, self.HEADER + 6, 9, 9)
         self._collapse(self._collapsed)
 
     def sizeHint(self) -> QtCore.QSize:

@@ -82,7 +82,11 @@ class InterpolateJob:
         return self.files.export_volume(self.source)
 
     def collect(self, outcome: Outcome) -> Results:
-        """Load what the job wrote, and give the nodes their name, looks, place and facts."""
+        """Load what the job wrote, and give the nodes their name, looks, place and facts.
+
+        Raises InputError where the input was removed from the scene meanwhile.
+        """
+        _check_present(self.source)
         frames = load(outcome.outputs["volume"])
         name = f"{self.source.GetName()} {SUFFIX}"
         node, sequence = self._add(frames, name)
@@ -150,7 +154,8 @@ class EvaluateJob:
         return Specification(self.task, _text({"volume": self.files.export_volume(self.source)}), _text(outputs), self.options)
 
     def collect(self, outcome: Outcome) -> Evaluation:
-        """The first table that the job wrote as nodes."""
+        """The table that the job wrote, and a plot of it, as nodes. Raises InputError where the input was removed meanwhile."""
+        _check_present(self.source)
         written = [path for path in outcome.outputs.values() if path.endswith(".csv")]
         if not written:
             raise InputError("the evaluation wrote no table", where=self.source.GetName())
@@ -167,6 +172,11 @@ class EvaluateJob:
             return None
         title = PLOT_COLUMNS[measure]
         return tables.add_box_plot(scene, tables.groups(columns, rows, "method", measure), f"{name}: {title} of left-out slices", title)
+
+
+def _check_present(node: Any) -> None:
+    if node.GetScene() is None:
+        raise InputError("the volume was removed before the job was done", where=node.GetName())
 
 
 def _text(paths: Mapping[str, Path]) -> dict[str, str]:

@@ -16,6 +16,8 @@ import slicer.util
 from ..errors import Cancelled, MedSRError
 
 POLL_MS = 100
+END_SECONDS = 2.0
+"""A cancelled child is gone within this time."""
 APPLY, CANCEL = "Apply", "Cancel"
 
 
@@ -30,10 +32,18 @@ def time_left(seconds: float | None) -> str:
     return f"about {round(seconds / 60)} min left"
 
 
+def as_sentence(error: Exception) -> MedSRError:
+    """The error itself where it is one of ours; else one that names it, its trace in Slicer's log."""
+    if isinstance(error, MedSRError):
+        return error
+    logging.getLogger("MedSR").error("unexpected error", exc_info=error)
+    return MedSRError(f"something unexpected happened ({type(error).__name__}: {error})", fix="please report it with Slicer's log")
+
+
 class JobPanel:
     """Runs one job at a time and shows it.
 
-    start: takes a Specification and returns a Job (poll, cancel, finished, outcome); tests pass a stand-in.
+    start: takes a Specification and returns a Job (poll, cancel, wait, finished, outcome); tests pass a stand-in.
     changed: called when a job begins or ends, so that the page can enable and disable its other widgets.
     """
 
@@ -64,9 +74,9 @@ class JobPanel:
         self._finally = finally_
         try:
             self._job = self._start(prepare())
-        except MedSRError as error:
+        except Exception as error:  # a button must never leave the page half-way
             self._tidy()
-            self.show_error(error)
+            self.show_error(as_sentence(error))
             return
         self._done = done
         self._ui.applyButton.text = CANCEL
@@ -86,6 +96,7 @@ class JobPanel:
         self._timer.stop()
         if self.running:
             self._job.cancel()
+            self._job.wait(END_SECONDS)  # its files are removed next
             self._finish("Cancelled.")
 
     def poll(self) -> None:
@@ -119,9 +130,9 @@ class JobPanel:
             self._finish(f"Done in {outcome.seconds:.1f} s.")
         except Cancelled:
             self._finish("Cancelled.")
-        except MedSRError as error:
+        except Exception as error:  # whatever happened, the page must be ready again
             self._finish("")
-            self.show_error(error)
+            self.show_error(as_sentence(error))
 
     def _tidy(self) -> None:
         finally_, self._finally = self._finally, None

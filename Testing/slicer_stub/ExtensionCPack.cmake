@@ -1,0 +1,3 @@
+set(CPACK_GENERATOR TGZ)
+set(CPACK_PACKAGE_FILE_NAME "${PROJECT_NAME}-stub")
+include(CPack)

@@ -1,0 +1,11 @@
+# Slicer refuses an extension that does not describe itself; the description is written where the tests read it.
+set(lines "")
+foreach(name HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if("${EXTENSION_${name}}" STREQUAL "")
+    message(FATAL_ERROR "EXTENSION_${name} is not set")
+  endif()
+  string(APPEND lines "${name}=${EXTENSION_${name}}\n")
+endforeach()
+get_property(modules GLOBAL PROPERTY STUB_MODULES)
+get_property(tests GLOBAL PROPERTY STUB_TESTS)
+file(WRITE ${CMAKE_BINARY_DIR}/description.txt "${lines}MODULES=${modules}\nTESTS=${tests}\n")
