@@ -114,7 +114,7 @@ def fill(stack: Stack, plan: SlicePlan, method: Method, calibration: Calibration
     for done, rows in enumerate(chunks):
         targets = plan.targets_mm[rows]
         made = method(work.slices, positions, targets, progress.part(done / len(chunks), (done + 1) / len(chunks)))
-        values = made.values if work.scale == 1 and work.offset == 0 else made.values * work.scale + work.offset
+        values = made.values if work.scale == 1 and work.offset == 0 else made.values.astype(np.float64) * work.scale + work.offset
         out[rows], outside = cast_like(values, array.dtype)
         limited += outside
         error[rows] = calibrated(made.expected_error, positions, targets, calibration) * np.float32(work.scale)

@@ -15,10 +15,11 @@ def interpolate_labels(
     pixel_mm: tuple[float, float],
     progress: Progress = Progress(),
 ) -> np.ndarray:
-    """Shape-based interpolation of a label stack (Raya and Udupa, IEEE TMI 1990), with all labels, background too, at once.
+    """Shape-based interpolation of a label stack (Raya and Udupa, IEEE TMI 1990), all labels at once.
 
-    labels: (n, h, w) integers. pixel_mm: (row, column) spacing. Returns (m, h, w) of the same type. A label that ends
-    between two slices shrinks to its core half-way.
+    labels: (n, h, w) integers, 0 is background. pixel_mm: (row, column) spacing. Returns (m, h, w) of the same type. A
+    label that ends between two slices shrinks to its core half-way. Background is only where every label is left and the
+    background lies deeper: labels that touch leave no gap.
     """
     below, alpha = bracket(np.asarray(positions_mm, float), np.asarray(targets_mm, float))
     out = np.empty((len(below), *labels.shape[1:]), labels.dtype)
@@ -26,15 +27,14 @@ def interpolate_labels(
     for done, pair in enumerate(pairs):
         progress(done / len(pairs), "carrying labels along")
         a, b = labels[pair], labels[min(pair + 1, len(labels) - 1)]
-        present = np.union1d(np.unique(a), np.unique(b))
         rows = np.flatnonzero(below == pair)
-        depth = np.full((len(rows), *a.shape), -np.inf, np.float32)
-        for label in present:
+        deepest = np.full((len(rows), *a.shape), -np.inf, np.float32)
+        for label in sorted(np.union1d(np.unique(a), np.unique(b)), key=lambda value: value == 0):
             inside_a, inside_b = _depths(a == label, b == label, pixel_mm)
             for at, row in enumerate(rows):
                 mixed = (1 - alpha[row]) * inside_a + alpha[row] * inside_b
-                wins = mixed > depth[at]
-                depth[at][wins] = mixed[wins]
+                wins = (mixed > deepest[at]) & ((label != 0) | (deepest[at] < 0))
+                deepest[at][wins] = mixed[wins]
                 out[row][wins] = label
     progress(1.0)
     return out
