@@ -102,6 +102,8 @@ def verify_models(arguments: argparse.Namespace) -> int:
             code = error.exit_code
     if arguments.json:
         print(json.dumps(rows, indent=2))
+    elif not rows:
+        print("No model is installed.", file=sys.stderr)
     else:
         tell_table([{**row, "valid": "valid" if row["valid"] else "NOT VALID"} for row in rows], {"id": "ID", "valid": "", "why": "why"})
     return code
@@ -173,13 +175,13 @@ def add_benchmark(verbs: Verbs) -> None:
 
 def run_benchmark(arguments: argparse.Namespace) -> int:
     """Measure and tell."""
-    from .cli_benchmark import benchmark, tell
+    from .cli_benchmark import benchmark, tell_benchmark
 
-    found = benchmark(quick=arguments.quick, device=arguments.device)
+    found = benchmark(quick=arguments.quick, device=arguments.device, tell=lambda sentence: print(sentence, file=sys.stderr, flush=True))
     if arguments.json:
         print(json.dumps(found, indent=2))
     else:
-        tell(found)
+        tell_benchmark(found)
     return 0
 
 
