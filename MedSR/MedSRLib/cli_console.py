@@ -72,9 +72,13 @@ class Console:
     def report(self, fraction: float, message: str, remaining: float | None) -> None:
         """One step of progress."""
 
-    def warn(self, sentence: str) -> None:
-        """A warning, on standard error."""
-        print(f"Warning: {sentence}", file=sys.stderr, flush=True)
+    def warn_early(self, sentence: str) -> None:
+        """Called as soon as a warning is known; says nothing, as an error that follows shall stand alone."""
+
+    def warn_late(self, sentences: Sequence[str]) -> None:
+        """The warnings of a job that succeeded, on standard error."""
+        for sentence in sentences:
+            print(f"Warning: {sentence.rstrip('.')}.", file=sys.stderr, flush=True)
 
     def note(self, sentence: str) -> None:
         """A remark, on standard error."""
@@ -129,14 +133,6 @@ class Bar(Console):
         description = {"description": message} if message else {}
         self._rich.update(self._bar, completed=fraction, left=readable_seconds(remaining), **description)
 
-    def warn(self, sentence: str) -> None:
-        """Above the bar."""
-        self._rich.console.print(f"Warning: {sentence}", markup=False, highlight=False, soft_wrap=True)
-
-    def note(self, sentence: str) -> None:
-        """Above the bar."""
-        self._rich.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-
 
 class JsonLines(Console):
     """The events of a child process, on standard output."""
@@ -151,9 +147,12 @@ class JsonLines(Console):
             self._last = fraction
             tell_event("progress", fraction=round(fraction, 4), message=message, remaining_s=remaining)
 
-    def warn(self, sentence: str) -> None:
+    def warn_early(self, sentence: str) -> None:
         """An event."""
         tell_event("warning", text=sentence)
+
+    def warn_late(self, sentences: Sequence[str]) -> None:
+        """Nothing: they are told, and part of the result."""
 
     def note(self, sentence: str) -> None:
         """An event."""

@@ -145,7 +145,8 @@ def run_task(name: str, task: ModuleType, arguments: argparse.Namespace) -> int:
     console = choose_console(arguments.json, arguments.quiet)
     with new_folder(getattr(arguments, "out", "")):
         with console:
-            outcome = run_here(spec, console.progress(), console.warn)
+            outcome = run_here(spec, console.progress(), console.warn_early)
+        console.warn_late(outcome.warnings)
         console.note(_said(task, outcome))
         if "summary" in outcome.report and not arguments.json:
             rows = outcome.report["summary"]
