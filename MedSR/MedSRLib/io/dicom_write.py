@@ -11,6 +11,7 @@ import datetime
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from .. import __version__
 from ..errors import OutputError
 from ..volume import ORTHOGONAL_TOLERANCE, Volume
-from .atomic import as_output_error, replacing_folder
+from .atomic import replacing_folder
 from .dicom_headers import Slice, header, slices_of
 from .dicom_scale import Scale, scale_for
 from .dicom_template import SOP_CLASSES, blank, classic
@@ -253,9 +254,9 @@ def _save(dataset: Any, path: Path, folder: Path) -> None:
     whole = FileDataset(str(path), dataset, file_meta=meta, preamble=bytes(128))
     if int(pydicom.__version__.split(".")[0]) < 3:
         whole.is_little_endian, whole.is_implicit_VR = True, False
+    buffer = BytesIO()  # pydicom would hide the number of a full disk's error
     try:
-        whole.save_as(path)
-    except OSError as error:
-        raise as_output_error(error, folder) from error
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        whole.save_as(buffer)
+    except (ValueError, TypeError, AttributeError, KeyError, OSError) as error:
         raise OutputError("the source's DICOM header cannot be copied", where=str(folder), fix="write NRRD") from error
+    path.write_bytes(buffer.getvalue())
