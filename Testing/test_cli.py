@@ -262,6 +262,29 @@ def _all_of(terminal: int) -> str:
     return b"".join(parts).decode("utf-8", "replace")
 
 
+@pytest.fixture
+def without_torch(tmp_path):
+    """Environment of a process in which torch cannot be imported."""
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "torch.py").write_text("raise ImportError('there is no torch', name='torch')")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path / "blocked"), str(LIBRARY)))}
+
+
+@pytest.mark.parametrize("method", ["flow", "bspline", "auto"])
+def test_without_torch_the_methods_that_need_none_still_run(heart, out, without_torch, method):
+    words = ["interpolate-slices", str(heart), str(out / "a.nrrd"), "--method", method]
+    done = subprocess.run([*COMMAND, *words], env=without_torch, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sitk.ReadImage(str(out / "a.nrrd")).GetSize()[2] > 40
+
+
+def test_without_torch_the_model_is_refused_in_one_sentence(heart, out, without_torch, own_model):
+    words = ["interpolate-slices", str(heart), str(out / "a.nrrd"), "--model", "mine"]
+    done = subprocess.run([*COMMAND, *words], env={**without_torch, "MEDSR_MODELS": str(own_model.parent)}, capture_output=True, text=True)
+    assert done.returncode == errors.DependencyError.exit_code and "PyTorch" in done.stderr and done.stderr.count("\n") == 1
+    assert list(out.iterdir()) == []
+
+
 def test_it_runs_as_a_module_and_starts_fast():
     begun = time.perf_counter()
     done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(LIBRARY)})

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .run import Progress
@@ -126,8 +127,8 @@ def _growth(candidate: Any, plan: dict[str, Any]) -> list[tuple[int, float]]:
     """(slices made, seconds) for volumes of several heights."""
     points = []
     for count in plan["growth"]:
-        volume = phantom(count, plan["side"])
-        points.append(((count - 1) * (plan["factor"] - 1), _timed(lambda v=volume: _synthesise(candidate, v, plan["factor"]), 3)[0]))
+        seconds, _ = _timed(partial(_synthesise, candidate, phantom(count, plan["side"]), plan["factor"]), 3)
+        points.append(((count - 1) * (plan["factor"] - 1), seconds))
     return points
 
 

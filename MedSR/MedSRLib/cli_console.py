@@ -122,7 +122,8 @@ class Bar(Console):
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}"))
         self._rich = RichProgress(*columns, console=RichConsole(stderr=True), transient=True)
         self._rich.start()
-        self._bar = self._rich.add_task("Starting", total=1.0, left="")
+        self._message = "Starting"
+        self._bar = self._rich.add_task(self._message, total=1.0, left="")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -130,8 +131,8 @@ class Bar(Console):
 
     def report(self, fraction: float, message: str, remaining: float | None) -> None:
         """Move the bar."""
-        description = {"description": message} if message else {}
-        self._rich.update(self._bar, completed=fraction, left=readable_seconds(remaining), **description)
+        self._message = message or self._message
+        self._rich.update(self._bar, completed=fraction, description=self._message, left=readable_seconds(remaining))
 
 
 class JsonLines(Console):

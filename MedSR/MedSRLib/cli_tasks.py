@@ -42,7 +42,7 @@ def add_task(verbs: Verbs, name: str, task: ModuleType) -> None:
 def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
     """The first input, and the first output where it is an image, stand without a flag."""
     first, *others = task.INPUTS
-    many = {"nargs": "+"} if makes_folder(task) else {}
+    many: dict[str, Any] = {"nargs": "+"} if makes_folder(task) else {}
     parser.add_argument(_place("in", first), metavar="IN", help=_escaped(first.help), **many)
     if makes_folder(task):
         parser.add_argument("--out", metavar="DIR", default="", help="a folder for " + ", ".join(_file_name(task, p) for p in task.OUTPUTS))

@@ -35,7 +35,7 @@ def list_models(arguments: argparse.Namespace) -> int:
     from . import models
     from .cli_console import tell_table
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": c.id, "task": c.task, "default": c.default, "licence": c.licence, "bytes": c.bytes, "title": c.title}
         for c in models.list_cards()
     ]
