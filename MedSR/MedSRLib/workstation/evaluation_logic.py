@@ -1,0 +1,90 @@
+"""Evaluating every method on the shown original: the task's CSV and report as a table, its figures beside it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trame_server.utils.asynchronous import create_task
+from trame_slicer.app.logic import BaseLogic
+
+from .. import jobs
+from ..errors import Cancelled, MedSRError
+from ..tasks import load
+from .entries import Entry
+from .evaluation_table import table_of
+from .evaluation_ui import EvaluationState
+from .runner import Runner
+from .task_logic import TaskLogic
+from .task_ui import TaskUI
+from .transfer import safe_name
+
+TASK = "evaluate_slices"
+SUFFIXES = {"table": ".csv", "figure": ".png", "report": ".json"}
+logger = logging.getLogger(__name__)
+
+
+class EvaluationLogic(BaseLogic[EvaluationState]):
+    """Shares the task's progress bar and cancel button: one job at a time."""
+
+    def __init__(self, server, slicer_app, task_logic: TaskLogic, runner: Runner, folder: Path) -> None:
+        super().__init__(server, slicer_app, EvaluationState)
+        self._task, self._runner, self._folder, self._count = task_logic, runner, folder, 0
+        self._original: Entry | None = None
+        self._files: dict[str, Path] = {}
+
+    def set_ui(self, ui: TaskUI) -> None:
+        ui.evaluate_clicked.connect(lambda: create_task(self.run()))
+        ui.evaluation_opened.connect(self._open)
+
+    def show(self, original: Entry | None, _result: Entry | None) -> None:
+        self._original = original
+
+    def file(self, what: str) -> Path | None:
+        """A file of the last evaluation by its port's name."""
+        return self._files.get(what)
+
+    def _open(self) -> None:
+        self.data.is_open = True
+
+    async def run(self) -> None:
+        """One evaluation, from the click to the table. Every failure becomes a sentence on the page."""
+        original = self._original
+        if original is None or self._runner.busy:
+            return
+        self._task.begin("Evaluating")
+        try:
+            event = await self._runner.run(self._specification(original), self._task.follow)
+            with self.state:
+                self._show_table(original, event)
+        except Cancelled:
+            self._task.note("info", "Evaluation cancelled.")
+        except MedSRError as error:
+            self._task.note("error", error.sentence())
+        except Exception as error:  # the page must not stay busy, whatever happened
+            logger.exception("the evaluation failed")
+            self._task.note("error", f"The evaluation failed: {error}.")
+        finally:
+            self._task.end()
+
+    def _specification(self, original: Entry) -> jobs.Specification:
+        self._count += 1
+        folder = self._folder / f"evaluation-{self._count}"
+        folder.mkdir(parents=True)
+        stem = safe_name(original.name)
+        outputs = {port.name: str(folder / f"{stem}_{port.name}{SUFFIXES[port.kind]}") for port in load(TASK).OUTPUTS}
+        return jobs.Specification(TASK, {"volume": str(original.path)}, outputs, {}, original.series)
+
+    def _show_table(self, original: Entry, event: Mapping[str, Any]) -> None:
+        kinds = {port.name: port.kind for port in load(TASK).OUTPUTS}
+        self._files = {name: Path(path) for name, path in event["outputs"].items()}
+        self.data.columns, self.data.rows, self.data.note = table_of(event["report"])
+        self.data.volume = original.name
+        self.data.csv = next((self._url(name) for name in self._files if kinds.get(name) == "table"), "")
+        self.data.figures = [self._url(name) for name in self._files if kinds.get(name) == "figure"]
+        self.data.is_open = True
+
+    def _url(self, name: str) -> str:
+        return f"download/evaluation/{name}?n={self._count}"

@@ -1,0 +1,54 @@
+"""The report of evaluate_slices as the rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+P_MEANS = "One-sided Wilcoxon test over the left-out slices: how likely it is that the default is no better than this method."
+COLUMNS = (
+    ("psnr_db", "PSNR [dB]", "{:.2f}", max, "Peak signal to noise against the left-out slices; higher is better."),
+    ("ssim", "SSIM", "{:.3f}", max, "Structural similarity; 1 is identical."),
+    ("vif", "VIF", "{:.3f}", max, "Visual information fidelity; higher is better."),
+    ("snli", "SNLI", "{:.3f}", None, "Noise of a rebuilt slice against its acquired neighbours; 0 means that they look alike."),
+    ("sharpness", "Sharpness", "{:.2f}", None, "Gradient energy against the left-out slice; 1 is as sharp, less is blurred."),
+    ("p_psnr_db", "p (PSNR)", "{:.2g}", None, P_MEANS),
+    ("p_ssim", "p (SSIM)", "{:.2g}", None, P_MEANS),
+)
+"""(key in the report, heading, format, which value is best, what it means)."""
+
+
+def table_of(report: Mapping[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, Any]], str]:
+    """(columns, rows, note) for EvaluationState; the best of each column is marked."""
+    summary = report.get("summary", [])
+    columns = [{"key": key, "title": title, "hint": hint} for key, title, _form, _best, hint in COLUMNS]
+    best = {key: _best(summary, key, better) for key, _title, _form, better, _hint in COLUMNS}
+    rows = [{"method": str(row["method"]), "cells": _cells(row, best)} for row in summary]
+    return columns, rows, _note(report)
+
+
+def _cells(row: Mapping[str, Any], best: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    return [_cell(row, key, form, best[key]) for key, _title, form, _better, _hint in COLUMNS]
+
+
+def _best(summary: Sequence[Mapping[str, Any]], key: str, better: Any) -> float | None:
+    values = [row[key] for row in summary if row.get(key) is not None]
+    return better(values) if better and values else None
+
+
+def _cell(row: Mapping[str, Any], key: str, form: str, best: float | None) -> dict[str, Any]:
+    value = row.get(key)
+    return {"text": "–" if value is None else form.format(value), "best": value is not None and value == best}
+
+
+def _note(report: Mapping[str, Any]) -> str:
+    count = report.get("left_out_slices", 0)
+    parts = [f"{count} slices were left out, rebuilt from their neighbours, and compared with what was acquired."]
+    for chosen in report.get("chosen", {}).values():
+        parts.append(f"Chosen for this volume: {chosen['method']}. {_sentence(chosen['why'])}")
+    return " ".join(parts)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".") if text else ""

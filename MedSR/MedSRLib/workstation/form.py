@@ -1,0 +1,92 @@
+"""A form made from a task's Options: the same words, units, choices and limits as on every other door."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from trame.widgets import html
+from trame.widgets import vuetify3 as v3
+
+from ..tasks import load
+from ..tasks.options import from_dict
+
+
+class OptionsForm:
+    """One task's form. The fields live in the state as "option_<task>_<field>".
+
+    choices: for a text field without choices of its own (the model), what to offer as (value, title) pairs.
+    """
+
+    def __init__(self, server, task: str, choices: dict[str, list[tuple[str, str]]] | None = None) -> None:
+        self._state, self.task, self._choices = server.state, task, choices or {}
+        self._options = load(task).Options
+        for field in dataclasses.fields(self._options):
+            self._state.setdefault(self.key(field.name), field.default)
+
+    def key(self, field_name: str) -> str:
+        """The state's name of one field."""
+        return f"option_{self.task}_{field_name}"
+
+    @property
+    def keys(self) -> list[str]:
+        """The state's names of all fields."""
+        return [self.key(f.name) for f in dataclasses.fields(self._options)]
+
+    def values(self) -> dict[str, Any]:
+        """What the user chose, checked. Raises OptionError for a value out of its limits or not a number."""
+        found = {f.name: _typed(self._state[self.key(f.name)], f.default) for f in dataclasses.fields(self._options)}
+        from_dict(self._options, found)
+        return found
+
+    def build(self, disabled: str) -> None:
+        """The plain fields, then the advanced ones under a heading that opens. disabled: a JavaScript expression."""
+        fields = dataclasses.fields(self._options)
+        with html.Div(classes="medsr-form"):
+            for field in fields:
+                if not field.metadata["advanced"]:
+                    self._widget(field, disabled)
+        advanced = [f for f in fields if f.metadata["advanced"]]
+        if not advanced:
+            return
+        with v3.VExpansionPanels(variant="accordion", flat=True, classes="mb-2"), v3.VExpansionPanel(bg_color="transparent", elevation=0):
+            v3.VExpansionPanelTitle("Advanced", classes="px-0 medsr-advanced", id=f"advanced-{self.task}")
+            with v3.VExpansionPanelText(classes="medsr-advanced-text"), html.Div(classes="medsr-form"):
+                for field in advanced:
+                    self._widget(field, disabled)
+
+    def _widget(self, field: dataclasses.Field, disabled: str) -> None:
+        key, meta = self.key(field.name), field.metadata
+        common = {"v_model": (key,), "label": _label(field.name), "disabled": (disabled,), "id": key, "hide_details": True}
+        is_wide = isinstance(field.default, (bool, tuple)) or (field.default == "" and not meta["choices"])
+        with html.Div(classes="medsr-field medsr-wide" if is_wide else "medsr-field"):
+            if isinstance(field.default, bool):
+                v3.VSwitch(**common)
+            elif field.name in self._choices or meta["choices"]:
+                pairs = self._choices.get(field.name) or [(c, c) for c in meta["choices"]]
+                items = str([{"value": value, "title": title} for value, title in pairs])
+                v3.VSelect(items=(items,), **common)
+            elif isinstance(field.default, (int, float)):
+                limits = {name: meta[limit] for name, limit in (("min", "minimum"), ("max", "maximum")) if meta[limit] is not None}
+                step = 1 if isinstance(field.default, int) else "any"
+                v3.VTextField(type="number", step=step, suffix=meta["unit"], **limits, **common)
+            else:
+                v3.VTextField(**common)
+            v3.VTooltip(meta["help"], activator="parent", location="end", max_width=280, open_delay=400)
+
+
+def _label(field_name: str) -> str:
+    """ "spacing_mm" → "Spacing": the unit stands behind the value."""
+    return field_name.removesuffix("_mm").replace("_", " ").capitalize()
+
+
+def _typed(value: Any, default: Any) -> Any:
+    """A form's text as the type of the field's default; what is not a number stays text, and is refused by its name."""
+    if isinstance(default, bool):
+        return bool(value)
+    if isinstance(default, (int, float)):
+        try:
+            return type(default)(float(value)) if value not in ("", None) else default
+        except (TypeError, ValueError):
+            return value
+    return tuple(value) if isinstance(default, tuple) else str(value or "")

@@ -1,0 +1,178 @@
+"""Running the task on the shown original: specification → child process → result in the scene and on the page."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trame_server.utils.asynchronous import create_task
+from trame_slicer.app.logic import BaseLogic
+from undo_stack import Signal
+
+from .. import jobs
+from ..errors import Cancelled, MedSRError
+from ..io import formats
+from ..scene.aftercare import dress
+from ..scene.fidelity import add_fidelity
+from ..scene.nodes import add_node
+from .entries import Entries, Entry
+from .form import OptionsForm
+from .preview import preview
+from .runner import Runner
+from .task_ui import TaskState, TaskUI
+from .transfer import safe_name
+
+REVEAL_DELAY_S = 0.3
+logger = logging.getLogger(__name__)
+
+
+class TaskLogic(BaseLogic[TaskState]):
+    """Emits `finished` with the result's entry."""
+
+    finished = Signal(object)
+
+    def __init__(self, server, slicer_app, form: OptionsForm, runner: Runner, entries: Entries, folder: Path) -> None:
+        super().__init__(server, slicer_app, TaskState)
+        self._form, self._runner, self._entries, self._folder = form, runner, entries, folder
+        self._original: Entry | None = None
+        self.state.change(*form.keys)(self._preview)
+
+    def set_ui(self, ui: TaskUI) -> None:
+        ui.start_clicked.connect(lambda: create_task(self.run()))
+        ui.cancel_clicked.connect(self.cancel)
+
+    def show(self, original: Entry | None, result: Entry | None) -> None:
+        """Another pair is looked at: its card, not the last job's."""
+        if original is not self._original:
+            self.data.notes = [_note("warning", text) for text in (original.frames[0].meta.get("warnings") or ())] if original else []
+        self._original = original
+        self._preview()
+        self.data.result = _result_card(result) if result else {}
+
+    def _preview(self, **_values: Any) -> None:
+        """Say what the options would give on the shown original."""
+        if self._original is None:
+            self.data.estimate = ""
+            return
+        try:
+            self.data.estimate = preview(self._original.frames[0], self._form.values())
+        except MedSRError as error:
+            self.data.estimate = error.sentence()
+
+    def cancel(self) -> None:
+        """Returns at once; the child is killed behind the scenes."""
+        self.data.cancelling = True
+        self._runner.cancel()
+
+    async def run(self) -> None:
+        """One job, from the click to the picture. Every failure becomes a sentence on the page."""
+        original = self._original
+        if original is None or self.data.busy:
+            return
+        self.begin("Starting")
+        try:
+            event = await self._runner.run(self._specification(original), self.follow)
+            self.finished.emit(await self._entry(original, event))
+            create_task(self._reveal())
+        except Cancelled:
+            self.note("info", "Cancelled; nothing was written.")
+        except MedSRError as error:
+            self.note("error", error.sentence())
+        except Exception as error:  # the page must not stay busy, whatever happened
+            logger.exception("the job failed")
+            self.note("error", f"The job failed: {error}.")
+        finally:
+            self.end()
+
+    def _specification(self, original: Entry) -> jobs.Specification:
+        options = self._form.values()
+        folder = self._folder / self._entries.new_id()
+        folder.mkdir(parents=True)
+        stem = safe_name(original.name)
+        outputs = {"volume": str(folder / f"{stem}_interpolated.nrrd"), "fidelity": str(folder / f"{stem}_fidelity.nrrd")}
+        return jobs.Specification(self._form.task, {"volume": str(original.path)}, outputs, options, original.series)
+
+    async def _entry(self, original: Entry, event: Mapping[str, Any]) -> Entry:
+        """Read what the child wrote and put it into the scene, dressed like its original."""
+        outputs = {port: Path(path) for port, path in event["outputs"].items()}
+        report = {**event["report"], "seconds": event["seconds"]}
+        frames = await asyncio.to_thread(formats.read, outputs["volume"])
+        fidelity = await asyncio.to_thread(formats.read, outputs["fidelity"]) if "fidelity" in outputs else ()
+        number = len(self._entries.results_of(original.id)) + 1
+        name = f"{original.name} interpolated" + (f" {number}" if number > 1 else "")
+        entry = Entry(self._entries.new_id(), name, outputs["volume"], frames, source=original.id, outputs=outputs, report=report)
+        entry.node = add_node(self.scene, frames[0], name)
+        dress(entry.node, original.node, task=self._form.task, report=report)
+        if fidelity:
+            entry.fidelity, entry.fidelity_node = fidelity, add_fidelity(self.scene, fidelity[0], f"{name} expected error", entry.node)
+        return entry
+
+    async def _reveal(self) -> None:
+        """Scroll the panel to the result's card, once the page has drawn it."""
+        await asyncio.sleep(REVEAL_DELAY_S)
+        self.server.js_call("result_card", "scrollIntoView", {"block": "nearest", "behavior": "smooth"})
+
+    def begin(self, step: str) -> None:
+        with self.state:
+            data = self.data
+            data.busy, data.cancelling, data.percent, data.left, data.step, data.notes = True, False, 0.0, "", step, []
+
+    def end(self) -> None:
+        with self.state:
+            self.data.busy, self.data.cancelling = False, False
+
+    def follow(self, event: Mapping[str, Any]) -> None:
+        """Show one event of the child."""
+        if event["event"] == "warning":
+            self.note("warning", event["text"])
+        elif event["event"] == "progress":
+            with self.state:
+                self.data.percent = 100.0 * float(event["fraction"])
+                self.data.step = str(event.get("message") or self.data.step)
+                self.data.left = _time_left(event.get("remaining_s"))
+
+    def note(self, kind: str, text: str) -> None:
+        """Add a sentence to the panel. kind: error, warning, info or success."""
+        with self.state:
+            if text not in [n["text"] for n in self.data.notes]:
+                self.data.notes = [*self.data.notes, _note(kind, text)]
+
+
+def _note(kind: str, text: str) -> dict[str, str]:
+    return {"kind": kind, "text": text}
+
+
+def _time_left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
+
+
+def _result_card(entry: Entry) -> dict[str, Any]:
+    """What the page says of a result, with its links."""
+    report = entry.report
+    model = report.get("model")
+    model = model.get("id", "") if isinstance(model, Mapping) else (model or "")
+    facts = {
+        "Size": entry.size_text,
+        "Spacing": entry.spacing_text,
+        "Method": " · ".join(str(part) for part in (report.get("method"), model) if part),
+        "Time": f"{float(report['seconds']):.1f} s" if report.get("seconds") is not None else "",
+    }
+    links = [("volume.nrrd", "NRRD"), ("volume.nii.gz", "NIfTI")]
+    links += [("fidelity.nrrd", "Fidelity map")] if entry.fidelity else []
+    links += [("provenance", "Provenance")]
+    return {
+        "name": entry.name,
+        "facts": [{"label": k, "value": v} for k, v in facts.items() if v],
+        "why": _sentence(str(report.get("why") or "")),
+        "links": [{"id": what.replace(".", "-"), "title": title, "url": f"download/{entry.id}/{what}"} for what, title in links],
+    }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".") if text else ""

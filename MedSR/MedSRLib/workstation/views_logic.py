@@ -1,0 +1,234 @@
+"""What the views show: the chosen original and its result, in linked planes, with one window for both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer.util
+from trame_server.utils.asynchronous import get_event_loop
+from trame_slicer.app.logic import BaseLogic
+from trame_slicer.core import LayoutManager, SlicerApp
+from trame_slicer.rca_view import register_rca_factories
+from vtkmodules.vtkCommonCore import vtkCommand
+
+from ..scene.fidelity import full_scale
+from . import layouts
+from .entries import Entry
+from .linked import LinkedPair
+from .planes import directions, in_plane_orientation, plane_size_mm
+from .preview import slice_step_mm
+from .slice_view_ui import create_slice_view_ui, slice_view_state
+from .theme import ORIGINAL_COLOR, RESULT_COLOR
+from .views_ui import ViewsState, ViewsUI
+
+WINDOW_PERCENTILES = (0.5, 99.8)
+"""Grey values shown as black and white at first: robust against a few bright vessels."""
+FIT_DELAY_S = 0.05
+MODE_ICONS = {"Coronal": "mdi-axis-x-rotate-clockwise", "Sagittal": "mdi-axis-y-rotate-clockwise", "Axial": "mdi-axis-z-rotate-clockwise"}
+
+
+class ViewsLogic(BaseLogic[ViewsState]):
+    """Owns the slice views. `show` is its whole interface for the other logics."""
+
+    def __init__(self, server, slicer_app: SlicerApp) -> None:
+        super().__init__(server, slicer_app, ViewsState)
+        self._original: Entry | None = None
+        self._result: Entry | None = None
+        self._pairs: dict[str, LinkedPair] = {}
+        self._acquired = "Axial"
+        self._to_fit: set[str] = set()
+        register_rca_factories(slicer_app.view_manager, server, slice_view_ui_f=create_slice_view_ui, rca_encoder="jpeg", target_fps=20)
+        self.layout_manager = LayoutManager(slicer_app.scene, slicer_app.view_manager, server)
+        self.layout_manager.current_layout_changed.connect(self._prepare_views)
+        name = self.name
+        self.bind_changes(
+            {
+                name.mode: lambda _mode: self._arrange(),
+                name.window: lambda window: self._apply_window(*window),
+                name.smooth: lambda _on: self._apply_smoothing(),
+                name.overlay: lambda _on: self._apply_overlay(),
+                name.opacity: lambda _value: self._apply_overlay(),
+                name.frame: self._show_frame,
+            }
+        )
+
+    def set_ui(self, ui: ViewsUI) -> None:
+        ui.reset_clicked.connect(self.fit)
+        ui.auto_window_clicked.connect(self._auto_window)
+
+    @property
+    def shown(self) -> tuple[Entry | None, Entry | None]:
+        return self._original, self._result
+
+    def show(self, original: Entry | None, result: Entry | None = None) -> None:
+        """Show a loaded volume, and one of its results beside it."""
+        is_new = original is not self._original
+        self._original, self._result = original, result
+        data = self.data
+        data.has_volume, data.has_result = original is not None, result is not None
+        data.has_fidelity = bool(result and result.fidelity)
+        data.overlay = data.overlay and data.has_fidelity
+        data.frames, data.frame = (len(original.frames) if original else 1), 1
+        if original is None:
+            return
+        if is_new:
+            self._acquired = in_plane_orientation(original.node)
+            self._offer_modes()
+            self._auto_window()
+        self._show_frame(1)
+        self._arrange()
+
+    @property
+    def _planes(self) -> tuple[str, str]:
+        return tuple(o for o in layouts.ORIENTATIONS if o != self._acquired)
+
+    @property
+    def _legend_plane(self) -> str:
+        """One legend is enough: in the upper view where there are two."""
+        return self._planes[0] if self.data.mode == "four" else self.data.mode.capitalize()
+
+    def _offer_modes(self) -> None:
+        order = (*self._planes, self._acquired)
+        modes = [{"value": o.lower(), "title": o, "icon": MODE_ICONS[o]} for o in order]
+        self.data.modes = [{"value": "four", "title": "All", "icon": "mdi-view-grid-outline"}, *modes]
+
+    def _arrange(self) -> None:
+        """Choose the layout for the mode; views that are new in it are filled by `_prepare_views`."""
+        if self._original is None:
+            return
+        mode, has_result = self.data.mode, self._result is not None
+        if mode == "four":
+            layout = layouts.four_up(self._planes, self._acquired, has_result)
+        else:
+            orientation = mode.capitalize()
+            layout = layouts.compare(orientation, has_result, plane_size_mm(self._original.node, orientation))
+        layout_id = f"{mode}-{has_result}-{layout.direction.name}-{self._acquired}"
+        if not self.layout_manager.has_layout(layout_id):
+            self.layout_manager.register_layout(layout_id, layout, lazy_initialization=True)
+        self.layout_manager.set_layout(layout_id)
+        self._prepare_views()
+
+    def _views(self) -> list[tuple[str, str, Any]]:
+        manager = self._slicer_app.view_manager
+        found = [(s, o, manager.get_view(layouts.tag(s, o))) for s in layouts.SIDES for o in layouts.ORIENTATIONS]
+        return [(side, orientation, view) for side, orientation, view in found if view is not None]
+
+    def _prepare_views(self, *_layout_id) -> None:
+        """Fill each view, once; link the two of each plane; caption them."""
+        for side, orientation, view in self._views():
+            if not hasattr(view, "medsr_ready"):
+                view.medsr_ready = True
+                view.render_window().SetMultiSamples(0)  # pictures have no edges to smooth; software GL would pay eightfold
+                view.interactor().AddObserver(vtkCommand.WindowResizeEvent, lambda *_, o=orientation: self._fit_soon(o))
+                view.modified.connect(lambda v: self._caption_directions(v))
+            entry = self._original if side == "Original" else self._result
+            view.set_background_volume_id(entry.node.GetID() if entry and entry.node else None)
+            self._caption(view, side, orientation, entry)
+        self._link_views()
+        self._apply_overlay()
+        self.fit()
+
+    def _link_views(self) -> None:
+        views = {(side, orientation): view for side, orientation, view in self._views()}
+        for orientation in layouts.ORIENTATIONS:
+            pair = [views.get((side, orientation)) for side in layouts.SIDES]
+            if all(pair) and orientation not in self._pairs:
+                self._pairs[orientation] = LinkedPair(*pair)
+
+    def fit(self) -> None:
+        """Show the whole original in each view, through its centre."""
+        for orientation in layouts.ORIENTATIONS:
+            self._fit_plane(orientation)
+
+    def _fit_soon(self, orientation: str) -> None:
+        """A view knows its size only after the browser told it, and both views of a pair change: fit once, after that."""
+        if orientation not in self._to_fit:
+            self._to_fit.add(orientation)
+            get_event_loop().call_later(FIT_DELAY_S, self._fit_waiting)
+
+    def _fit_waiting(self) -> None:
+        waiting, self._to_fit = self._to_fit, set()
+        with self.state:
+            for orientation in waiting:
+                self._fit_plane(orientation)
+
+    def _fit_plane(self, orientation: str) -> None:
+        """Fit the original's view; its link carries plane and scale to the result's."""
+        if self._original is None:
+            return
+        view = self._slicer_app.view_manager.get_view(layouts.tag("Original", orientation))
+        if view is None:
+            return
+        with view.trigger_modified_once():
+            view.reset_view()
+            bounds = [0.0] * 6
+            self._original.node.GetRASBounds(bounds)
+            view.get_view_node().JumpSlice(*((bounds[i] + bounds[i + 1]) / 2 for i in (0, 2, 4)))
+            view._logic.SnapSliceOffsetToIJK()
+        if orientation in self._pairs:
+            self._pairs[orientation].align()
+
+    def _caption(self, view, side: str, orientation: str, entry: Entry | None) -> None:
+        texts = slice_view_state(self.server, view).data
+        texts.title, texts.color = f"{side} · {orientation.lower()}", ORIGINAL_COLOR if side == "Original" else RESULT_COLOR
+        if entry is not None:
+            method = "as acquired" if side == "Original" else str(entry.report.get("method") or entry.name)
+            step = slice_step_mm(entry.frames[0], self._original.frames[0])
+            texts.detail = f"{method}, slices every {step:.3g} mm"
+
+    def _caption_directions(self, view) -> None:
+        texts = slice_view_state(self.server, view).data
+        texts.left, texts.right, texts.bottom, texts.top = directions(view.get_view_node())
+        texts.position = f"{view.get_slice_value():.1f} mm"
+
+    def _show_frame(self, frame: int) -> None:
+        """Put a time point's voxels into the nodes; the geometry of all time points is one."""
+        for entry in (self._original, self._result):
+            if entry is None:
+                continue
+            index = min(max(int(frame), 1), len(entry.frames)) - 1
+            if entry.shown_frame != index:
+                entry.shown_frame = index
+                slicer.util.updateVolumeFromArray(entry.node, np.ascontiguousarray(entry.frames[index].array))
+                if entry.fidelity_node:
+                    slicer.util.updateVolumeFromArray(entry.fidelity_node, np.ascontiguousarray(entry.fidelity[index].array))
+
+    def _auto_window(self) -> None:
+        array = self._original.frames[0].array
+        low, high = (float(v) for v in np.percentile(array, WINDOW_PERCENTILES))
+        lowest, highest = float(array.min()), float(array.max())
+        if high <= low:
+            low, high = lowest, max(highest, lowest + 1.0)
+        self.data.low, self.data.high = min(lowest, low), max(highest, high)
+        self.data.step = (self.data.high - self.data.low) / 500
+        self.data.window = [low, high]
+        self._apply_window(low, high)
+
+    def _apply_window(self, low: float, high: float) -> None:
+        unit = str(self._original.frames[0].meta.get("units") or "") if self._original else ""
+        self.data.window_text = f"{low:.4g} to {high:.4g} {unit}".rstrip()
+        for entry in (self._original, self._result):
+            display = entry.node.GetDisplayNode() if entry and entry.node else None
+            if display:
+                display.AutoWindowLevelOff()
+                display.SetWindowLevelMinMax(low, high)
+        self._apply_smoothing()
+
+    def _apply_smoothing(self) -> None:
+        for entry in (self._original, self._result):
+            display = entry.node.GetDisplayNode() if entry and entry.node else None
+            if display:
+                display.SetInterpolate(bool(self.data.smooth))
+
+    def _apply_overlay(self) -> None:
+        on = bool(self.data.overlay and self._result and self._result.fidelity_node)
+        text = ""
+        if on:
+            unit = str(self._original.frames[0].meta.get("units") or "")
+            text = f"{full_scale(self._result.fidelity[0].array):.3g} {unit}".rstrip()
+        for side, orientation, view in self._views():
+            if side == "Result":
+                view.set_foreground_volume_id(self._result.fidelity_node.GetID() if on else None)
+                view.set_foreground_opacity(float(self.data.opacity) / 100 if on else 0.0)
+                slice_view_state(self.server, view).data.legend_max = text if orientation == self._legend_plane else ""

@@ -1,0 +1,105 @@
+"""The bar over the views: which planes, window and level, time point, fidelity overlay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trame.widgets import html
+from trame.widgets import vuetify3 as v3
+from trame_server.utils.typed_state import TypedState
+from undo_stack import Signal
+
+
+@dataclass
+class ViewsState:
+    """mode: what is compared. window: the grey values shown as black and white, within [low, high], in input units."""
+
+    mode: str = "four"
+    modes: list[dict] = field(default_factory=list)
+    has_volume: bool = False
+    has_result: bool = False
+    has_fidelity: bool = False
+    window: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    low: float = 0.0
+    high: float = 1.0
+    step: float = 0.01
+    window_text: str = ""
+    smooth: bool = False
+    overlay: bool = False
+    opacity: float = 50.0
+    frame: int = 1
+    frames: int = 1
+
+
+class ViewsUI:
+    """Widgets only; what they mean is in views_logic.py."""
+
+    reset_clicked = Signal()
+    auto_window_clicked = Signal()
+
+    def __init__(self, server) -> None:
+        self.typed_state = TypedState(server.state, ViewsState)
+
+    def build_bar(self) -> None:
+        name = self.typed_state.name
+        with html.Div(classes="medsr-bar-row", v_if=(name.has_volume,)):
+            self._modes(name)
+            v3.VDivider(vertical=True, classes="mx-1")
+            self._window(name)
+            self._frames(name)
+            v3.VSpacer()
+            self._overlay(name)
+            self._icon("mdi-fit-to-page-outline", "Fit the views", "fit", click=self.reset_clicked.emit)
+
+    def _modes(self, name) -> None:
+        look = {"density": "compact", "variant": "outlined", "divided": True, "color": "primary"}
+        with v3.VBtnToggle(v_model=(name.mode,), mandatory=True, id="modes", **look):
+            v3.VBtn(
+                "{{ mode.title }}",
+                v_for=(f"mode in {name.modes}",),
+                key="mode.value",
+                value=("mode.value",),
+                size="small",
+                id=("'mode-' + mode.value",),
+                prepend_icon=("mode.icon",),
+            )
+
+    def _window(self, name) -> None:
+        with v3.VMenu(close_on_content_click=False, location="bottom"):
+            with v3.Template(v_slot_activator="{ props }"):
+                v3.VBtn("Window", v_bind="props", variant="text", size="small", prepend_icon="mdi-contrast-circle", id="window")
+            with v3.VCard(width=360, classes="pa-4", color="surface-light"):
+                html.Div("Grey values shown: {{ " + name.window_text + " }}", classes="text-body-2 mb-2")
+                limits = {"min": (name.low,), "max": (name.high,), "step": (name.step,)}
+                v3.VRangeSlider(v_model=(name.window,), hide_details=True, color="primary", id="window-range", **limits)
+                with html.Div(classes="d-flex align-center mt-2"):
+                    v3.VSwitch(v_model=(name.smooth,), label="Smooth the pixels on screen", hide_details=True, id="smooth")
+                    v3.VSpacer()
+                    v3.VBtn("Auto", size="small", variant="tonal", click=self.auto_window_clicked.emit)
+                html.Div("Applies to original and result alike. Off: every stored voxel is drawn as it is.", classes="medsr-hint mt-2")
+
+    def _frames(self, name) -> None:
+        with html.Div(v_if=(f"{name.frames} > 1",), classes="d-flex align-center ml-2", style="width: 190px"):
+            v3.VIcon("mdi-heart-pulse", size="small", classes="mr-2")
+            v3.VSlider(v_model=(name.frame,), min=1, max=(name.frames,), step=1, hide_details=True, color="primary", id="frame")
+            html.Span("{{ " + name.frame + " }}/{{ " + name.frames + " }}", classes="medsr-hint ml-2")
+
+    def _overlay(self, name) -> None:
+        with html.Div(v_if=(name.has_fidelity,), classes="d-flex align-center"):
+            v3.VSwitch(v_model=(name.overlay,), label="Fidelity map", hide_details=True, id="overlay", classes="mr-3 flex-grow-0")
+            v3.VSlider(
+                v_if=(name.overlay,),
+                v_model=(name.opacity,),
+                min=0,
+                max=100,
+                step=1,
+                hide_details=True,
+                color="primary",
+                style="width: 110px",
+                id="opacity",
+            )
+
+    def _icon(self, icon: str, tip: str, element_id: str, **events) -> None:
+        with v3.VBtn(icon=True, variant="text", size="small", id=element_id, **events):
+            v3.VIcon(icon)
+            v3.VTooltip(tip, activator="parent", location="bottom")

@@ -1,0 +1,58 @@
+// Files from the user's disk to the server: the picker, drag and drop (folders too), and one upload with its progress.
+window.medsr = (() => {
+  const set = (name, value) => window.trame && window.trame.state.set(name, value);
+  const names = { percent: "", message: "" };
+
+  function send(files) {
+    if (!files.length) return;
+    const form = new FormData();
+    for (const { file, path } of files) form.append("file", file, path);
+    const request = new XMLHttpRequest();
+    request.open("POST", "upload");
+    request.upload.onprogress = (e) => set(names.percent, e.lengthComputable ? Math.max(1, (100 * e.loaded) / e.total) : 1);
+    request.onloadend = () => {
+      set(names.percent, 0);
+      if (request.status === 200) return;
+      let text = "The upload was cut off; try again, or give the file's path.";
+      try { text = JSON.parse(request.responseText).error; } catch (e) { /* not our answer: keep the general sentence */ }
+      set(names.message, text);
+    };
+    set(names.message, "");
+    set(names.percent, 1);
+    request.send(form);
+  }
+
+  function pick(folder) {
+    const input = document.createElement("input");
+    Object.assign(input, { type: "file", multiple: true, webkitdirectory: folder });
+    input.onchange = () => send([...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+    input.click();
+  }
+
+  const fileOf = (entry) => new Promise((done, fail) => entry.file(done, fail));
+  const listOf = (reader) => new Promise((done, fail) => reader.readEntries(done, fail));
+
+  async function walk(entry, found) {
+    if (entry.isFile) return void found.push({ file: await fileOf(entry), path: entry.fullPath.slice(1) });
+    const reader = entry.createReader();
+    for (let some = await listOf(reader); some.length; some = await listOf(reader)) for (const one of some) await walk(one, found);
+  }
+
+  async function drop(event) {
+    event.preventDefault();
+    document.body.classList.remove("medsr-dragging");
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry()).filter(Boolean);
+    const found = [];
+    for (const entry of entries) await walk(entry, found);
+    send(found);
+  }
+
+  let depth = 0;
+  const holdsFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+  window.addEventListener("dragenter", (e) => { if (holdsFiles(e) && ++depth) document.body.classList.add("medsr-dragging"); });
+  window.addEventListener("dragleave", (e) => { if (holdsFiles(e) && --depth <= 0) { depth = 0; document.body.classList.remove("medsr-dragging"); } });
+  window.addEventListener("dragover", (e) => { if (holdsFiles(e)) e.preventDefault(); });
+  window.addEventListener("drop", (e) => { depth = 0; if (holdsFiles(e)) drop(e); });
+
+  return { pick, names };
+})();

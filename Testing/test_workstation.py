@@ -1,0 +1,432 @@
+"""The browser workstation, driven as a user drives it: a real server, a real Chromium, the shipped sample.
+
+Nothing here knows the workstation's classes, except where a function has no page of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "MedSR" / "Resources" / "SampleData" / "pig_cine_ed.nrrd"
+SECONDS = 1000
+PATIENT = 60 * SECONDS
+"""Longest wait for one thing on a busy machine; a missing thing fails after it."""
+SERVER = "import sys; from MedSRLib.workstation import run; sys.exit(run(sys.argv[1:], open_browser=False))"
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+
+
+def chromium_path() -> str | None:
+    """The system's Chromium, or None for Playwright's own."""
+    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+
+
+class Server:
+    """A workstation in its own process, as `medsr app` starts it."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "MedSR"), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+        environment.pop("DISPLAY", None)
+        self._log = (folder / "server.log").open("w+")
+        streams = {"stdout": self._log, "stderr": self._log}
+        self.process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment, start_new_session=True, **streams)
+        self.folder = folder
+        self.link = self._wait_for_link()
+
+    def log(self) -> str:
+        self._log.flush()
+        return (self.folder / "server.log").read_text()
+
+    def _wait_for_link(self) -> str:
+        for _ in range(600):
+            found = re.search(r"http://127\.0\.0\.1:\d+/\?secret=\S+", self.log())
+            if found:
+                return found.group(0)
+            assert self.process.poll() is None, self.log()
+            time.sleep(0.1)
+        raise AssertionError("no link after a minute: " + self.log())
+
+    @property
+    def address(self) -> str:
+        return self.link.partition("/?")[0]
+
+    def private_folders(self) -> list[Path]:
+        return list(self.folder.glob("medsr_app_*"))
+
+    def stop(self) -> int:
+        """Ctrl-C, and the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        finally:
+            self._log.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    pytest.importorskip("trame_slicer", reason="the workstation's packages are not installed")
+    running = Server(tmp_path_factory.mktemp("workstation"))
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        try:
+            chromium = driver.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium: {error.message.splitlines()[0]}")
+        yield chromium
+        chromium.close()
+
+
+class Page:
+    """The open page, and everything it asked for or complained of."""
+
+    def __init__(self, browser, link: str) -> None:
+        self.tab = browser.new_page(viewport={"width": 1440, "height": 860})
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.tab.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.tab.set_default_timeout(PATIENT)
+        self.tab.goto(link)
+        self.tab.wait_for_selector("#panel")
+
+    def open_path(self, path: Path | str) -> None:
+        self.tab.fill("#path", str(path))
+        self.tab.press("#path", "Enter")
+
+    def set_option(self, name: str, value: str) -> None:
+        """A field of the task's form: typed, or picked from its list."""
+        field = self.tab.locator(f"#option_interpolate_slices_{name}")
+        if field.get_attribute("type") == "number":
+            field.fill(value)
+        else:
+            field.click(force=True)
+            self.tab.get_by_role("option", name=value, exact=True).click()
+        self.tab.wait_for_timeout(200)
+
+    def rows(self) -> list[str]:
+        return self.tab.locator(".medsr-row").all_inner_texts()
+
+    def picture(self, view: int) -> np.ndarray:
+        """(rows, columns) grey picture of one view, 0 to 255."""
+        from PIL import Image
+
+        shot = self.tab.locator(".layout-grid-item").nth(view).screenshot()
+        return np.asarray(Image.open(io.BytesIO(shot)).convert("L"), float)
+
+    def wait_for_picture(self, view: int, test) -> np.ndarray:
+        """The first picture of a view that passes `test`; the last one where none does."""
+        for _ in range(60):
+            picture = self.picture(view)
+            if test(picture):
+                return picture
+            self.tab.wait_for_timeout(500)
+        return picture
+
+    def download(self, selector: str, folder: Path) -> Path:
+        with self.tab.expect_download() as waiting:
+            self.tab.click(selector)
+        path = folder / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        return path
+
+
+@pytest.fixture(scope="module")
+def page(server, browser):
+    return Page(browser, server.link)
+
+
+@pytest.fixture(scope="module")
+def with_sample(page):
+    """The page with the shipped sample open."""
+    if not page.rows():
+        page.open_path(SAMPLE)
+        page.tab.wait_for_selector(".medsr-row")
+    return page
+
+
+@pytest.fixture(scope="module")
+def with_result(with_sample):
+    """The page after a click on Interpolate slices: linear, 2.5 mm. Keeps what the progress bar said."""
+    page = with_sample
+    page.set_option("method", "linear")
+    page.set_option("spacing_mm", "2.5")
+    page.tab.click("#run")
+    page.progress = []
+    for _ in range(600):
+        if page.tab.locator("#percent").count():
+            page.progress.append(page.tab.inner_text("#progress", timeout=2000) if page.tab.locator("#progress").count() else "")
+        if page.tab.locator("#result").count():
+            return page
+        page.tab.wait_for_timeout(50)
+    raise AssertionError("no result: " + page.tab.inner_text("#notes"))
+
+
+def status_of(url: str, **headers: str) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/?secret=wrong", "/index.html", "/medsr_web/medsr.js", "/download/v1/volume.nrrd", "/ws?secret=wrong"]
+)
+def test_nothing_is_served_without_the_token(server, path):
+    assert status_of(server.address + path) == 403
+
+
+def test_the_link_serves_the_page(server):
+    assert status_of(server.link) == 200
+
+
+def test_another_host_name_or_origin_is_refused(server):
+    assert status_of(server.link, Host="evil.example") == 403
+    assert status_of(server.link, Origin="http://evil.example") == 403
+
+
+def test_a_websocket_without_the_token_is_refused_and_with_it_a_wrong_key_gets_nothing(server):
+    asyncio, aiohttp, msgpack = (pytest.importorskip(name) for name in ("asyncio", "aiohttp", "msgpack"))
+    secret = server.link.partition("secret=")[2]
+
+    async def hello(url: str, key: str) -> bytes:
+        from wslink.chunking import UnChunker, generate_chunks
+
+        async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+            message = {"wslink": "1.0", "id": "system:c0:0", "method": "wslink.hello", "args": [{"secret": key}], "kwargs": {}}
+            call = {"wslink": "1.0", "id": "rpc:c0:1", "method": "trame.state.get", "args": [], "kwargs": {}}
+            answers, parts = [], UnChunker()
+            for one in (message, call):
+                for chunk in generate_chunks(msgpack.packb(one), 10**6):
+                    await socket.send_bytes(chunk)
+                whole = None
+                while whole is None:
+                    whole = parts.process_chunk((await socket.receive(timeout=10)).data)
+                answers.append(whole)
+            return json.dumps(answers, default=str).encode()
+
+    socket_url = server.address.replace("http", "ws") + "/ws"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        asyncio.run(hello(socket_url, secret))
+    assert refused.value.status == 403
+    wrong = asyncio.run(hello(f"{socket_url}?secret={secret}", "wslink-secret"))
+    assert b"Authentication failed" in wrong and b"Unauthorized" in wrong and b'"state"' not in wrong
+
+
+def test_only_the_loopback_interface_listens(server):
+    port = int(server.address.rpartition(":")[2])
+    table = Path("/proc/net/tcp")
+    if not table.exists():
+        pytest.skip("only Linux lists its sockets in a file")
+    sockets = [line.split()[1:4] for line in (table.read_text() + Path("/proc/net/tcp6").read_text()).splitlines() if ":" in line]
+    listening = [local for local, _remote, state in (s for s in sockets if len(s) == 3) if state == "0A" and local.endswith(f":{port:04X}")]
+    assert listening == [f"0100007F:{port:04X}"]
+
+
+def test_a_bad_file_becomes_a_sentence_on_the_page(page, tmp_path):
+    bad = tmp_path / "broken.nrrd"
+    bad.write_bytes(b"NRRD0004\ntype: short\nnot a header\n")
+    page.open_path(bad)
+    page.tab.wait_for_selector("#load-message")
+    assert "broken.nrrd" in page.tab.inner_text("#load-message")
+    page.open_path(tmp_path / "absent.nii.gz")
+    page.tab.wait_for_function("document.querySelector('#load-message').innerText.includes('no such file')")
+
+
+def test_an_uploaded_file_is_opened_under_a_harmless_name(page, server):
+    with page.tab.expect_file_chooser() as chooser:
+        page.tab.click("#open-files")
+    chooser.value.set_files([{"name": "../..\\evil name;.nrrd", "mimeType": "application/octet-stream", "buffer": SAMPLE.read_bytes()}])
+    page.tab.wait_for_selector(".medsr-row")
+    uploads = [p.name for folder in server.private_folders() for p in folder.rglob("*.nrrd")]
+    assert uploads == ["evil name_.nrrd"]
+    page.tab.click(".medsr-row button")
+    page.tab.wait_for_selector(".medsr-row", state="detached")
+
+
+def test_the_sample_is_listed_and_drawn(with_sample):
+    assert "176 × 176 × 20" in with_sample.rows()[0] and "5 mm" in with_sample.rows()[0]
+    for view in range(3):
+        picture = with_sample.wait_for_picture(view, lambda p: p.std() > 15)
+        assert picture.std() > 15, f"view {view} is empty"
+
+
+def test_options_out_of_their_limits_are_refused_in_a_sentence(with_sample):
+    with_sample.set_option("spacing_mm", "-1")
+    with_sample.tab.click("#run")
+    with_sample.tab.wait_for_function("document.querySelector('#notes').innerText.includes('out of range')")
+    with_sample.set_option("spacing_mm", "0")
+
+
+def test_cancel_ends_the_job_at_once(with_sample, server):
+    page = with_sample
+    page.set_option("method", "lanczos")
+    page.set_option("spacing_mm", "0.05")
+    page.tab.click("#run")
+    page.tab.wait_for_selector("#cancel")
+    page.tab.wait_for_timeout(500)
+    started = time.monotonic()
+    page.tab.click("#cancel")
+    page.tab.wait_for_function("document.querySelector('#notes').innerText.includes('Cancelled')")
+    assert time.monotonic() - started < 5
+    assert page.tab.locator("#run").is_enabled()
+    for _ in range(50):
+        if not children_of(server.process.pid):
+            break
+        time.sleep(0.1)
+    assert not children_of(server.process.pid), "the child process outlived its job"
+
+
+def children_of(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [int(p) for p in found]
+
+
+def test_interpolate_slices_gives_the_size_and_spacing_that_were_asked_for(with_result):
+    original, result = with_result.rows()
+    assert "176 × 176 × 39" in result and "0.82 × 0.82 × 2.5 mm" in result  # 19 gaps of 5 mm at 2.5 mm: 39 slices
+    assert any(re.search(r"[1-9]\d* %", text) for text in with_result.progress), "no progress was seen"
+
+
+def test_the_result_is_drawn_beside_the_original_at_the_same_scale(with_result):
+    inner = slice(60, -60)  # without captions and sliders
+
+    def likeness() -> float:
+        pictures = [with_result.picture(view) for view in (0, 2)]
+        rows, columns = (min(p.shape[axis] for p in pictures) for axis in (0, 1))
+        original, result = (p[:rows, :columns][inner, inner] for p in pictures)
+        return float(np.corrcoef(original.ravel(), result.ravel())[0, 1])
+
+    with_result.tab.wait_for_function("document.querySelectorAll('.layout-grid-item').length === 4")
+    best = -1.0
+    for _ in range(60):
+        best = max(best, likeness())
+        if best > 0.9:
+            break
+        with_result.tab.wait_for_timeout(500)
+    assert best > 0.9, "the two views do not show the same place"
+    original, result = (with_result.picture(view)[inner, inner] for view in (0, 2))
+    repeats = [float((np.abs(np.diff(p, axis=0)).mean(axis=1) < 1).mean()) for p in (original, result)]
+    assert repeats[0] > repeats[1] + 0.1, "the original's thick slices are drawn as thick as they are"
+
+
+def test_the_fidelity_map_colours_the_result_only(with_result):
+    from PIL import Image
+
+    def colourfulness(view: int) -> float:
+        shot = with_result.tab.locator(".layout-grid-item").nth(view).screenshot()
+        rgb = np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), float)[60:-60, 60:-60]
+        return float((rgb.max(axis=2) - rgb.min(axis=2)).mean())
+
+    assert colourfulness(2) < 5
+    with_result.tab.click("#overlay", force=True)
+    with_result.tab.wait_for_selector(".medsr-legend")
+    for _ in range(40):
+        if colourfulness(2) > 8:
+            break
+        with_result.tab.wait_for_timeout(250)
+    assert colourfulness(2) > 8 > colourfulness(0)
+    assert re.search(r"expected error\s+0\s+[\d.]+", with_result.tab.inner_text(".medsr-legend"))
+    with_result.tab.click("#overlay", force=True)
+
+
+def test_scrolling_one_view_moves_the_other(with_result):
+    positions = with_result.tab.locator(".medsr-position")
+    before = positions.all_inner_texts()
+    assert before[0] == before[2]
+    with_result.tab.locator(".layout-grid-item").nth(0).hover()
+    for _ in range(5):
+        with_result.tab.mouse.wheel(0, 100)
+        with_result.tab.wait_for_timeout(100)
+    with_result.tab.wait_for_function(f"document.querySelectorAll('.medsr-position')[2].innerText !== {before[2]!r}")
+    with_result.tab.wait_for_timeout(500)
+    after = positions.all_inner_texts()
+    assert after[0] == after[2] != before[0]
+    assert after[1] == before[1], "a view of another plane moved"
+
+
+def test_downloads_hold_the_volume_where_it_lies(with_result, tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    source = sitk.ReadImage(str(SAMPLE))
+    for selector in ("#download-volume-nrrd", "#download-volume-nii-gz"):
+        image = sitk.ReadImage(str(with_result.download(selector, tmp_path)))
+        assert image.GetSize() == (176, 176, 39)
+        assert image.GetSpacing() == pytest.approx((*source.GetSpacing()[:2], 2.5), abs=1e-4)
+        assert image.GetOrigin() == pytest.approx(source.GetOrigin(), abs=1e-3)
+        assert image.GetDirection() == pytest.approx(source.GetDirection(), abs=1e-4)
+        acquired = sitk.GetArrayFromImage(image)[::2]
+        assert np.array_equal(acquired, sitk.GetArrayFromImage(source)), "acquired slices must come back unchanged"
+    provenance = json.loads(with_result.download("#download-provenance", tmp_path).read_text())
+    assert provenance["task"] == "interpolate_slices"
+
+
+def test_the_evaluation_fills_a_table_and_draws_a_box_plot(with_result, tmp_path):
+    with_result.tab.click("#evaluate")
+    with_result.tab.wait_for_selector("#evaluation-table tbody tr")
+    methods = with_result.tab.locator("#evaluation-table tbody tr td:first-child").all_inner_texts()
+    assert {"linear", "bspline", "flow", "default"} <= set(methods)
+    assert with_result.tab.locator("#evaluation-table .medsr-best").count() >= 3
+    with_result.tab.wait_for_function("document.querySelector('.medsr-figure')?.naturalWidth > 300")
+    table = with_result.download("#download-csv", tmp_path).read_text().splitlines()
+    assert "psnr_db" in table[0] and len(table) == 1 + 9 * len(methods)  # 20 slices: 9 are left out
+    with_result.tab.click("#evaluation-close")
+
+
+def test_a_reload_keeps_the_session(with_result):
+    """The page hides its secret from the address; the cookie stands for it."""
+    assert "secret" not in with_result.tab.url
+    with_result.tab.reload()
+    with_result.tab.wait_for_selector(".medsr-row")
+    assert len(with_result.rows()) == 2
+
+
+def test_nothing_left_the_computer_and_nothing_complained(page, server):
+    local = (server.address, server.address.replace("http", "ws"), "data:", "blob:")
+    assert [url for url in page.requests if not url.startswith(local)] == []
+    assert page.complaints == []
+    assert "Traceback" not in server.log() and "ERROR" not in server.log()
+
+
+def test_ctrl_c_ends_it_and_leaves_nothing_behind(server, page):
+    page.tab.close()
+    assert server.private_folders()
+    assert server.stop() == 0
+    assert server.private_folders() == []
+
+
+def test_file_names_are_made_harmless():
+    transfer = pytest.importorskip("MedSRLib.workstation.transfer")
+    assert transfer.safe_name("../../etc/passwd") == "etc_passwd"
+    assert transfer.safe_name("C:\\x\\.hidden") == "C__x_.hidden"
+    assert transfer.safe_name("ä ö.nii.gz") == "ä ö.nii.gz"
+    assert transfer.safe_name("..") == "file"
+    long = transfer.safe_name("a" * 300 + ".nii.gz")
+    assert long.endswith(".nii.gz") and len(long) <= transfer.NAME_LENGTH
