@@ -18,7 +18,7 @@ def two_threads():
 
 @pytest.fixture
 def a_refiner():
-    module = networks.build("slice_refiner", features=8, width=8).eval()
+    module = networks.build("slice_refiner", features=8, width=8, compare=True).eval()
     for layer in (module.heads, module.flow_head):  # they begin at zero: give them something to say
         torch.nn.init.normal_(layer.weight, std=0.05)
     return module

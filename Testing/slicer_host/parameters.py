@@ -143,6 +143,8 @@ class Wrapper:
     def disconnectGui(self, tag: int) -> None:
         for _, connector in self._guis.pop(tag, ()):
             connector.disconnect()
+        # An observer that refers to its own node is a cycle: collected while the node lives on, VTK would call freed memory.
+        self.RemoveObserver(self._tags.pop(tag))
 
     def _from_gui(self, field: Field, connector: Any) -> Any:
         def changed(*_: Any) -> None:
