@@ -30,12 +30,18 @@ _FROM_FRAME = (
     "EchoTime", "DiffusionBValue", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "SliceThickness", "FrameType",
     "RepetitionTime", "FlipAngle", "EchoTrainLength",
 )  # fmt: skip
+_TYPE_2 = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
+    "ReferringPhysicianName", "Manufacturer", "PositionReferenceIndicator", "Laterality", "PatientPosition", "AcquisitionNumber",
+)  # fmt: skip
+"""Elements that every image must have, if only empty."""
+
 _REQUIRED: dict[str, dict[str, Any]] = {
     "MR": {
         "ScanningSequence": "RM", "SequenceVariant": "NONE", "ScanOptions": "", "MRAcquisitionType": "", "RepetitionTime": None,
         "EchoTime": None, "EchoTrainLength": None,
     },
-    "CT": {"KVP": None, "AcquisitionNumber": None},
+    "CT": {"KVP": None},
 }  # fmt: skip
 
 
@@ -71,7 +77,7 @@ def _flatten(template: Any, fact: Any) -> None:
 
 def _fill(template: Any) -> None:
     """Add what the classic object requires and the source left out."""
-    for keyword, value in _REQUIRED.get(str(template.get("Modality")), {}).items():
+    for keyword, value in {**dict.fromkeys(_TYPE_2, ""), **_REQUIRED.get(str(template.get("Modality")), {})}.items():
         if keyword not in template:
             setattr(template, keyword, value)
 
@@ -81,11 +87,6 @@ def blank(modality: str) -> Any:
     from pydicom.dataset import Dataset
 
     template = Dataset()
-    for keyword in (
-        "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
-        "ReferringPhysicianName", "Manufacturer", "PositionReferenceIndicator", "AcquisitionNumber", "Laterality",
-    ):  # fmt: skip
-        setattr(template, keyword, "")
-    template.Modality, template.PatientPosition = modality, ""
+    template.Modality = modality
     _fill(template)
     return template

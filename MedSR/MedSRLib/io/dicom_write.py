@@ -59,7 +59,8 @@ def write(folder: Path, frames: Sequence[Volume]) -> None:
                 number += 1
                 dataset = _template(frame, source, position)
                 _set(dataset, series | _slice_facts(frame, z, position, number, index, len(frames)))
-                _set(dataset, {"SourceImageSequence": _references(source, position, _step_mm(frame))})
+                if source:
+                    dataset.SourceImageSequence = _references(source, position, _step_mm(frame))
                 _set_pixels(dataset, frame.array[z], scale)
                 _save(dataset, part / f"IM{number:05d}.dcm", folder)
 
@@ -164,8 +165,7 @@ def _series_facts(first: Volume, source: Sequence[_Source], frames: int, scale: 
         "DerivationDescription": f"{text} {scale.note}".strip()[:1024],
         "DerivationCodeSequence": [_code("113085", "Spatial resampling")],
     }
-    if not source:
-        facts |= {"StudyInstanceUID": generate_uid(prefix=None), "FrameOfReferenceUID": generate_uid(prefix=None)}
+    facts |= {uid: generate_uid(prefix=None) for uid in ("StudyInstanceUID", "FrameOfReferenceUID") if not template.get(uid)}
     if frames > 1:
         facts["NumberOfTemporalPositions"] = frames
     return facts
