@@ -15,6 +15,10 @@ from .pairs import Made, Pair
 
 SIDE_MULTIPLE = 8
 """Slices are padded to a multiple of this many pixels: three halvings."""
+FLOW_SCALE = 0.1
+"""Brings flows of some ten pixels to the size of the other inputs."""
+UNWARPED = 4.0
+"""Untrained, a slice as it lies weighs exp(−4) of the same slice warped."""
 SMALLEST_SCALE = 1e-3
 """Lower limit of the expected error, as a share of the normalised intensity range."""
 
@@ -82,40 +86,41 @@ class SliceRefiner(nn.Module):
     """Slices a and b, the optical flows between them, alpha in [0, 1] → the slice at alpha and its expected error.
 
     features: channels a slice is encoded to, at half resolution. width: channels of the network that joins two slices.
-    correct_flow: correct the flows once a pair from the features, and again at alpha. warp_features: give the network
-    the features of both slices carried to alpha, beside the images.
-    Every step is equivariant to a change of units as long as intensities are normalised linearly before and mapped
-    back after; nothing is clamped; alpha 0 and 1 return a and b themselves.
+    compare: correct the flows and enrich the features once a pair. adjust: correct the flows at each alpha.
+    warp_features: give the joining network the features of both slices carried to alpha, beside the images.
+    The result is a blend of both slices, warped and not, plus a residual. Intensities go in and out linearly normalised;
+    nothing is clamped; alpha 0 and 1 return a and b themselves.
     """
 
     uses_flow = True
 
-    def __init__(self, features: int = 24, width: int = 40, correct_flow: bool = True, warp_features: bool = True) -> None:
+    def __init__(self, features: int = 24, width: int = 48, compare: bool = False, adjust: bool = True, warp_features: bool = True) -> None:
         super().__init__()
-        self.correct_flow, self.warp_features = correct_flow, warp_features
-        self.encoder = nn.Sequential(nn.PixelUnshuffle(2), conv(4, features), Residual(features))
-        if correct_flow:
-            self.compare = Hourglass(2 * features + 2, features)
+        self.compare, self.adjust, self.warp_features = compare, adjust, warp_features
+        if warp_features or compare:
+            self.encoder = nn.Sequential(nn.PixelUnshuffle(2), conv(4, features), Residual(features))
+        if compare:
+            self.comparison = Hourglass(2 * features + 2, features)
             self.flow_head = _zero(nn.Conv2d(features, 2, 3, 1, 1))
-        self.join = Hourglass(8 + 1 + (2 * features if warp_features else 0) + (4 if correct_flow else 0), width)
-        self.heads = _zero(nn.Conv2d(width, 4 + 4 + (4 if correct_flow else 0), 3, 1, 1))
+        self.join = Hourglass(4 * 4 + 4 + 1 + (2 * features if warp_features else 0), width)
+        self.heads = _zero(nn.Conv2d(width, 4 * 4 + (4 if adjust else 0), 3, 1, 1))
         self.error_head = nn.Sequential(conv(width, 16, size=1), nn.Conv2d(16, 4, 3, 1, 1))
 
     def encode(self, slices: Tensor) -> Tensor:
         """(n, 1, h, w) normalised slices → their features, once a slice."""
-        return self.encoder(_padded(slices))
+        padded = _padded(slices)
+        return self.encoder(padded) if self.warp_features or self.compare else padded
 
     def pair(self, a: Tensor, b: Tensor, features_a: Tensor, features_b: Tensor, a_to_b: Tensor, b_to_a: Tensor) -> Pair:
         """What does not depend on alpha, once a pair. a, b: (n, 1, h, w); flows (n, 2, h, w) pixels."""
         size = (a.shape[-2], a.shape[-1])
         flows = torch.cat([_padded(a_to_b), _padded(b_to_a)])
-        if self.correct_flow:
+        if self.compare:
             own, other = torch.cat([features_a, features_b]), torch.cat([features_b, features_a])
             small = halved(flows)
-            compared = self.compare(torch.cat([own, warp(other, small), small * 0.1], 1))
-            own = own + compared
+            compared = self.comparison(torch.cat([own, warp(other, small), small * FLOW_SCALE], 1))
+            features_a, features_b = (own + compared).chunk(2)
             flows = flows + doubled(self.flow_head(compared))
-            features_a, features_b = own.chunk(2)
         a_to_b, b_to_a = flows.chunk(2)
         return Pair((_padded(a), _padded(b)), (features_a, features_b), a_to_b, b_to_a, size)
 
@@ -128,12 +133,11 @@ class SliceRefiner(nn.Module):
         flows = [share * pair.b_to_a, (1 - share) * pair.a_to_b]
         hidden = self.join(torch.cat(self._inputs(images, features, flows, share), 1))
         heads = self.heads(hidden)
-        if self.correct_flow:
-            steps = doubled(heads[:, 8:]) * bump
+        if self.adjust:
+            steps = doubled(heads[:, 16:]) * bump
             flows = [flow + step for flow, step in zip(flows, steps.chunk(2, 1), strict=True)]
-        preference, residual = (F.pixel_shuffle(heads[:, i : i + 4], 2) for i in (0, 4))
-        weight = share * preference.exp() / (share * preference.exp() + (1 - share))
-        blend = (1 - weight) * warp(images[0], flows[0]) + weight * warp(images[1], flows[1])
+        *preferences, residual = (F.pixel_shuffle(heads[:, i : i + 4], 2) for i in (0, 4, 8, 12))
+        blend = _blend([*(warp(i, f) for i, f in zip(images, flows, strict=True)), *images], preferences, share)
         value = blend + bump * residual
         error = bump * (F.softplus(F.pixel_shuffle(self.error_head(hidden.detach()), 2) - 3) + SMALLEST_SCALE)
         value = torch.where(share == 0, images[0], torch.where(share == 1, images[1], value))
@@ -143,17 +147,24 @@ class SliceRefiner(nn.Module):
     def _inputs(self, images: list[Tensor], features: list[Tensor], flows: list[Tensor], share: Tensor) -> list[Tensor]:
         small = [halved(flow) for flow in flows]
         inputs = [F.pixel_unshuffle(warp(image, flow), 2) for image, flow in zip(images, flows, strict=True)]
+        inputs += [F.pixel_unshuffle(image, 2) for image in images]
+        inputs += [flow * FLOW_SCALE for flow in small]
         inputs.append(share.expand(-1, 1, *small[0].shape[-2:]))
         if self.warp_features:
             inputs += [warp(feature, flow) for feature, flow in zip(features, small, strict=True)]
-        if self.correct_flow:
-            inputs += [flow * 0.1 for flow in small]
         return inputs
 
     def forward(self, a: Tensor, b: Tensor, a_to_b: Tensor, b_to_a: Tensor, alpha: Tensor) -> Made:
         """One slice for each row of the batch: encode, pair, at."""
         features = self.encode(torch.cat([a, b])).chunk(2)
         return self.at(self.pair(a, b, *features, a_to_b, b_to_a), alpha)
+
+
+def _blend(images: list[Tensor], preferences: list[Tensor], share: Tensor) -> Tensor:
+    """Weighted mean of a warped, b warped, a, b. Weights of a hold the factor 1 − share, of b the factor share."""
+    warped, still = preferences[0].exp(), [(p - UNWARPED).exp() for p in preferences[1:]]
+    weights = [1 - share, share * warped, (1 - share) * still[0], share * still[1]]
+    return sum(w * i for w, i in zip(weights, images, strict=True)) / sum(weights)
 
 
 def _padded(x: Tensor) -> Tensor:
