@@ -72,7 +72,7 @@ def add_sequence(scene: Any, frames: Sequence[Volume], name: str, *, index: Inde
 
     Returns (sequence, proxy): the proxy is the node that views show.
     """
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(f"{name} sequence"))
     title, unit, values = index or ("frame", "", tuple(str(i) for i in range(len(frames))))
     sequence.SetIndexName(title)
     sequence.SetIndexUnit(unit)
