@@ -29,6 +29,7 @@ def save_weights(checkpoint: Path, target: Path, half: bool) -> tuple[str, dict]
         weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     partial = target.with_suffix(".partial")
     save_file(weights, partial)
+    partial.chmod(0o644)
     partial.replace(target)
     return data["hyper_parameters"]["network"], dict(data["hyper_parameters"]["arguments"] or {})
 
