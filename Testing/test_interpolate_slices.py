@@ -38,7 +38,9 @@ def itk_resampled(volume: Volume, spacing: float, slices: int, interpolator: int
     size = (volume.shape[2], volume.shape[1], slices)
     origin, direction = image.GetOrigin(), image.GetDirection()
     spacings = (*volume.spacing_mm[:2], spacing)
-    return sitk.GetArrayFromImage(sitk.Resample(image, size, sitk.Transform(), interpolator, origin, spacings, direction, 0.0, sitk.sitkFloat32))
+    return sitk.GetArrayFromImage(
+        sitk.Resample(image, size, sitk.Transform(), interpolator, origin, spacings, direction, 0.0, sitk.sitkFloat32)
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,9 @@ def test_leaving_out_rebuilds_from_both_direct_neighbours():
     seen = []
 
     def spy(slices, positions, targets, progress):
-        seen.extend(zip(targets, [positions[positions < t].max() for t in targets], [positions[positions > t].min() for t in targets], strict=True))
+        seen.extend(
+            zip(targets, [positions[positions < t].max() for t in targets], [positions[positions > t].min() for t in targets], strict=True)
+        )
         return slice_methods.linear(slices, positions, targets)
 
     trial = slice_choice.try_methods(a_stack(np.float32, n=7).array, np.arange(7.0), {"spy": spy})[0]

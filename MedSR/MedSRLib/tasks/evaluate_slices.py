@@ -58,29 +58,15 @@ class Result:
     report: Mapping[str, Any] = field(default_factory=dict)
 
 
-def evaluate_slices(
-    volume: Sequence[Volume] | Sequence[Sequence[Volume]], options: Options = Options(), *, progress: Progress = Progress()
-) -> Result:
-    """Score every method on the left-out slices of one volume (of its first frame), or of several volumes.
+def evaluate_slices(volume: Sequence[Volume], options: Options = Options(), *, progress: Progress = Progress()) -> Result:
+    """Score every method on the left-out slices of one volume (of its first frame, where it has several).
 
-    volume: the frames of one image, or a sequence of such sequences: a cohort. Slices 1, 3, 5 … are left out and rebuilt
-    from 0, 2, 4 …; nothing that is fitted or chosen sees them. Raises InputError for a volume of fewer than 3 slices or one
-    that cannot be interpolated, OptionError for an unknown method.
+    Slices 1, 3, 5 … are left out and rebuilt from 0, 2, 4 …; nothing that is fitted or chosen sees them. Raises InputError
+    for a volume of fewer than 3 slices or one that cannot be interpolated, OptionError for an unknown method.
     """
-    images = (volume,) if hasattr(volume, "array") else tuple(volume)
-    if images and hasattr(images[0], "array"):
-        images = (images,)
-    return score_cohort(_named(images), options, progress=progress)
-
-
-def _named(images: Sequence[Sequence[Volume]]) -> dict[str, Sequence[Volume]]:
-    """Each image under its own name; a name that comes again gets a number."""
-    named: dict[str, Sequence[Volume]] = {}
-    for frames in images:
-        name = str(frames[0].meta.get("name", "volume"))
-        copies = sum(1 for known in named if known == name or known.startswith(f"{name} ("))
-        named[f"{name} ({copies + 1})" if copies else name] = frames
-    return named
+    frames = (volume,) if hasattr(volume, "array") else tuple(volume)
+    name = str(frames[0].meta.get("name", "volume")) if frames else "volume"
+    return score_cohort({name: frames}, options, progress=progress)
 
 
 def score_cohort(volumes: Mapping[str, Sequence[Volume]], options: Options = Options(), *, progress: Progress = Progress()) -> Result:

@@ -25,7 +25,9 @@ MOST_TARGETS = 8
 FEWEST_SLICES = 3
 BACKGROUND = 0.1
 """Share of the grey range (1st to 99th percentile) below which a pixel counts as background and is not scored."""
-SMALLEST_BIN = 1e-12
+PSNR_CEILING = 100.0
+"""What an exact slice counts in dB, so that one empty slice does not make a mean infinite."""
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _try(slices: np.ndarray, positions: np.ndarray, targets: np.ndarray, name: s
         made = method(slices[kept], positions[kept], positions[rows], progress.part(parity / 2, (parity + 1) / 2))
         for truth, value, expected in zip(slices[rows], made.values, made.expected_error, strict=True):
             mask = truth > low + BACKGROUND * (high - low)
-            scores.append((psnr(truth, value, data_range, mask), ssim(truth, value, data_range, mask)))
+            scores.append((min(PSNR_CEILING, psnr(truth, value, data_range, mask)), ssim(truth, value, data_range, mask)))
             pairs.append((expected, np.abs(truth - value)))
     seconds = time.perf_counter() - began
     return Trial(name, tuple(s[0] for s in scores), tuple(s[1] for s in scores), seconds, _calibrate(pairs))
@@ -125,10 +127,10 @@ def _calibrate(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Calibration:
     raw = np.concatenate([p[0].ravel() for p in pairs]).astype(np.float64)
     error = np.concatenate([p[1].ravel() for p in pairs]).astype(np.float64)
     variance = raw.var()
-    slope = max(0.0, float(((raw - raw.mean()) * (error - error.mean())).mean() / variance)) if variance > SMALLEST_BIN else 0.0
+    slope = max(0.0, float(((raw - raw.mean()) * (error - error.mean())).mean() / variance)) if variance > TINY else 0.0
     floor = float(error.mean() - slope * raw.mean())
     if floor < 0:  # through the origin instead
-        floor, slope = 0.0, float((raw * error).sum() / max((raw * raw).sum(), SMALLEST_BIN))
+        floor, slope = 0.0, float((raw * error).sum() / max((raw * raw).sum(), TINY))
     return Calibration(floor, slope)
 
 

@@ -17,7 +17,7 @@ from ..volume import Volume
 from . import interpolate_slices
 from .evaluate_slices import Options, Result
 from .slice_candidates import Candidate, classical, installed, learned
-from .slice_choice import Choice
+from .slice_choice import PSNR_CEILING, Choice
 from .slice_engine import calibrated, pick
 from .slice_input import prepare, to_working
 from .slice_methods import CLASSICAL
@@ -159,7 +159,7 @@ def _row(parts: Split, name: str, method: str, made: Synthesis, i: int) -> dict[
         "position_mm": round(float(parts.truth_mm[i]), 4),
         "method": method,
         "ssim": round(ssim(truth, value, parts.data_range), 5),
-        "psnr_db": round(psnr(truth, value, parts.data_range), 4),
+        "psnr_db": round(min(PSNR_CEILING, psnr(truth, value, parts.data_range)), 4),
         "vif": round(vif(truth, value, parts.data_range), 5),
         "snli": round(snli(value, parts.kept[at // 2], parts.kept[at // 2 + 1]), 5),
         "sharpness": round(sharpness(value, truth), 5),

@@ -84,6 +84,8 @@ def _uneven(volume: Volume) -> tuple[str, ...]:
     """A sentence where the steps between slices differ, naming them; a step of whole multiples is a missing slice."""
     gaps = np.diff(volume.slice_positions_mm)
     step = float(np.median(gaps))
+    if any("position" in str(warning) for warning in volume.meta.get("warnings", ())):
+        return ()  # the reader has already said so
     if step <= 0 or np.abs(gaps - step).max() <= SAME_SPACING * step:
         return ()
     wide = gaps[gaps > step * (1 + SAME_SPACING)]
