@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-
 from MedSRLib import models
 from MedSRLib.errors import ModelError
 
@@ -81,7 +80,9 @@ def test_an_unknown_model_is_one_sentence_that_names_the_known_ones():
         models.build("no-such-model")
 
 
-@pytest.mark.parametrize("field", ["sha256", "licence", "training_data", "command", "left_open", "valid_range", "figures", "ideas", "known_failures"])
+@pytest.mark.parametrize(
+    "field", ["sha256", "licence", "training_data", "command", "left_open", "valid_range", "figures", "ideas", "known_failures"]
+)
 def test_an_incomplete_card_is_refused(a_copy, field):
     edit(a_copy, **{field: None})
     with pytest.raises(ModelError, match=field):

@@ -109,4 +109,3 @@ def test_self_ensemble_is_the_same_for_a_mirrored_volume(a_refiner):
     made = slices_learned.synthesise(slices, positions, np.array([5.0]), a_refiner, self_ensemble=True).values
     mirrored = slices_learned.synthesise(slices[:, :, ::-1].copy(), positions, np.array([5.0]), a_refiner, self_ensemble=True).values
     assert np.abs(mirrored[:, :, ::-1] - made).mean() < 0.02 * made.std()
-

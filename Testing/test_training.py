@@ -15,6 +15,7 @@ from pathlib import Path  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from MedSRLib import models, motion  # noqa: E402
+
 from training import data, evaluate, losses, protocol, publish, train, volumes  # noqa: E402
 
 
@@ -96,13 +97,16 @@ def test_a_method_never_sees_the_slices_that_it_rebuilds(data_dir):
     assert np.array_equal(*made)
 
 
-@pytest.mark.parametrize("name, extra", [
-    ("slice-refiner", ["--data.init_args.other_anatomy", "false", "--data.init_args.patch", "48", "--model.init_args.arguments", "{features: 8, width: 8}"]),
-    ("slice-autoencoder", ["--data.init_args.patch", "48", "--model.init_args.arguments", "{kernels: 4}"]),
-])  # fmt: skip
-def test_five_steps_train_resume_and_are_published(name, extra, root, data_dir, tmp_path, monkeypatch):
+SMALL = {
+    "slice-refiner": ["--data.init_args.other_anatomy", "false", "--model.init_args.arguments", "{features: 8, width: 8}"],
+    "slice-autoencoder": ["--model.init_args.arguments", "{kernels: 4}"],
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_five_steps_train_resume_and_are_published(name, root, data_dir, tmp_path, monkeypatch):
     config = [
-        "fit", "--config", str(root / f"training/configs/{name}.yaml"), "--data.init_args.root", str(data_dir), *extra,
+        "fit", "--config", str(root / f"training/configs/{name}.yaml"), "--data.init_args.root", str(data_dir), *SMALL[name], "--data.init_args.patch", "48",
         "--data.init_args.limit_subjects", "2", "--data.init_args.batch_size", "2", "--data.init_args.steps_per_epoch", "5",
         "--trainer.logger.init_args.save_dir", str(tmp_path), "--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false",
     ]  # fmt: skip

@@ -1,0 +1,13 @@
+"""Training, scoring and publishing of the released models. From the top of the repository, with the extra `train` installed:
+
+    python -m training.train fit --config training/configs/slice-refiner.yaml          # data: ../shared/data, or
+        --data.init_args.root FOLDER                                                    # … wherever the volumes lie
+        --ckpt_path training/runs/slice-refiner/version_0/checkpoints/last.ckpt         # resume
+        --trainer.devices 4 --trainer.strategy ddp                                      # several GPUs
+    python -m training.evaluate --data FOLDER/cardiac/acdc_5mm --models slice-refiner slice-autoencoder --out DIR
+    python -m training.figures --data FOLDER/cardiac/acdc_5mm --models slice-refiner --out DIR
+    python -m training.publish --checkpoint FILE --card training/cards/slice-refiner.json --figures DIR
+
+configs: one for each released model. cards: what their cards say beside what is measured. splits: which subjects train,
+which validate, which are held out. runs, cache: written here, never committed.
+"""

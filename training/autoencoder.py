@@ -8,10 +8,9 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from MedSRLib import networks
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-
-from MedSRLib import networks
 
 from . import losses, volumes
 
@@ -38,7 +37,9 @@ class Patches(Dataset):
 class SlicePatches(L.LightningDataModule):
     """Slices of the split's subjects, 1.4 mm in-plane, scaled by the 1st and 99th percentile and clamped, as published."""
 
-    def __init__(self, root: str, patch: int = 128, batch_size: int = 8, steps_per_epoch: int = 250, seed: int = 2020, limit_subjects: int = 0) -> None:
+    def __init__(
+        self, root: str, patch: int = 128, batch_size: int = 8, steps_per_epoch: int = 250, seed: int = 2020, limit_subjects: int = 0
+    ) -> None:
         super().__init__()
         self.save_hyperparameters()
 
@@ -52,7 +53,9 @@ class SlicePatches(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         h = self.hparams
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return DataLoader(Patches(self.train_slices, h.patch, h.batch_size * h.steps_per_epoch, h.seed + 100_000 * epoch), batch_size=h.batch_size)
+        return DataLoader(
+            Patches(self.train_slices, h.patch, h.batch_size * h.steps_per_epoch, h.seed + 100_000 * epoch), batch_size=h.batch_size
+        )
 
     def val_dataloader(self) -> DataLoader:
         centres = [torch.from_numpy(np.ascontiguousarray(_centre(s, self.hparams.patch)))[None] for s in self.validation_slices[::4]]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
-
 from MedSRLib import motion
+from scipy.ndimage import gaussian_filter
 
 from .protocol import Rebuild
 
@@ -30,7 +29,15 @@ def simpleitk(kept: np.ndarray, positions: np.ndarray, targets: np.ndarray, inte
     image.SetSpacing((1.0, 1.0, float(positions[1] - positions[0])))
     image.SetOrigin((0.0, 0.0, float(positions[0])))
     size, step = (*kept.shape[:0:-1], len(targets)), float(targets[1] - targets[0]) if len(targets) > 1 else 1.0
-    made = sitk.Resample(image, size, sitk.Transform(), getattr(sitk, interpolator), (0.0, 0.0, float(targets[0])), (1.0, 1.0, step), np.eye(3).ravel().tolist())
+    made = sitk.Resample(
+        image,
+        size,
+        sitk.Transform(),
+        getattr(sitk, interpolator),
+        (0.0, 0.0, float(targets[0])),
+        (1.0, 1.0, step),
+        np.eye(3).ravel().tolist(),
+    )
     return sitk.GetArrayFromImage(made)
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
-
 from MedSRLib import motion
+from torch.utils.data import DataLoader, Dataset
 
 from . import volumes
 
@@ -57,7 +56,9 @@ def load(sources: list[volumes.Source], root: Path, cache: Path) -> list[Stack]:
 def _prepare(source: volumes.Source, root: Path, path: Path) -> None:
     arrays = {}
     for key, slices in volumes.stacks(source, root):
-        pairs = [(i, i + gap) for gap in source.gaps for i in range(0, len(slices) - gap, source.step) if _has_content(slices[i : i + gap + 1])]
+        pairs = [
+            (i, i + gap) for gap in source.gaps for i in range(0, len(slices) - gap, source.step) if _has_content(slices[i : i + gap + 1])
+        ]
         flows = [[motion.flow_between(slices[i], slices[j]), motion.flow_between(slices[j], slices[i])] for i, j in pairs]
         arrays |= {f"{key}|slices": slices.astype(np.float16), f"{key}|pairs": np.array(pairs), f"{key}|flows": np.array(flows, np.float16)}
     partial = path.with_suffix(".partial.npz")

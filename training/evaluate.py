@@ -33,7 +33,6 @@ def learned(kept: np.ndarray, positions: np.ndarray, targets: np.ndarray, module
 def from_checkpoint(path: Path) -> Any:
     """The network inside a Lightning checkpoint of training.refiner or training.autoencoder, in evaluation mode."""
     import torch
-
     from MedSRLib import networks
 
     data = torch.load(path, map_location="cpu", weights_only=True)
@@ -64,7 +63,9 @@ def table(rows: dict[str, list[dict]]) -> list[dict[str, Any]]:
     for name, own in rows.items():
         row: dict[str, Any] = {"method": name} | {c: round(protocol.means(own, c), 4) for c in COLUMNS} | {"slices": len(own)}
         if own is not first:
-            row |= {f"p_{c}": float(wilcoxon([r[c] for r in first], [r[c] for r in own], alternative="greater").pvalue) for c in COLUMNS[:2]}
+            row |= {
+                f"p_{c}": float(wilcoxon([r[c] for r in first], [r[c] for r in own], alternative="greater").pvalue) for c in COLUMNS[:2]
+            }
         out.append(row)
     return out
 

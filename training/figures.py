@@ -24,7 +24,6 @@ PLACES = {"mid": 0.5, "apical": 0.8, "basal": 0.2}
 def remade(slices: np.ndarray, module: Any) -> np.ndarray:
     """(3, h, w) consecutive slices → the first and last reconstructed (alpha 0 and 1), the middle synthesised from them."""
     import torch
-
     from MedSRLib import motion
 
     a, b = (torch.from_numpy(slices[k])[None, None] for k in (0, 2))

@@ -7,12 +7,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
-
 from MedSRLib import networks
+from torch import Tensor
 
 from . import losses
 
+SSIM_WORTH = 15.0
+"""dB that one unit of SSIM counts where checkpoints are compared: what separates linear from flow in both (1.3 dB, 0.09)."""
 MARGIN = 4
 """Pixels at the edge of a training crop that do not count: what moves in from outside cannot be known."""
 
@@ -25,8 +26,9 @@ class Refiner(L.LightningModule):
     """
 
     def __init__(
-        self, network: str = "slice_refiner", arguments: dict[str, Any] | None = None, learning_rate: float = 1e-3, warm_up: int = 200,
-        mse_weight: float = 10.0, ssim_weight: float = 0.3, gradient_weight: float = 0.0, blend_weight: float = 3.0, error_weight: float = 0.02,
+        self, network: str = "slice_refiner", arguments: dict[str, Any] | None = None, learning_rate: float = 1e-3,
+        warm_up: int = 200, mse_weight: float = 10.0, ssim_weight: float = 0.3, gradient_weight: float = 0.0,
+        blend_weight: float = 3.0, error_weight: float = 0.02,
     ) -> None:  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
@@ -58,13 +60,15 @@ class Refiner(L.LightningModule):
         psnr = -10 * math.log10(max(float(losses.mse(made.value, true)), 1e-12))
         sharp = [float(sum(x.diff(dim=d).square().mean() for d in (-1, -2))) for x in (made.value, true)]
         ratio = float(made.expected_error.mean() / (made.value - true).abs().mean().clamp_min(1e-9))
-        self.rows.append((int(batch["subject"]), psnr, float(losses.ssim_map(made.value, true).mean()), sharp[0] / max(sharp[1], 1e-9), ratio))
+        ssim = float(losses.ssim_map(made.value, true).mean())
+        self.rows.append((int(batch["subject"]), psnr, ssim, sharp[0] / max(sharp[1], 1e-9), ratio))
 
     def on_validation_epoch_end(self) -> None:
         rows = torch.tensor(self.rows)
         subjects = torch.stack([rows[rows[:, 0] == s, 1:].mean(0) for s in rows[:, 0].unique()]).mean(0)
-        psnr, ssim, sharpness, calibration = subjects.tolist()
-        self.log_dict({"val_psnr": psnr, "val_ssim": ssim, "val_sharpness": sharpness, "val_error_ratio": calibration, "val_score": psnr + 15 * ssim})
+        names = ("val_psnr", "val_ssim", "val_sharpness", "val_error_ratio")
+        figures = dict(zip(names, subjects.tolist(), strict=True))
+        self.log_dict(figures | {"val_score": figures["val_psnr"] + SSIM_WORTH * figures["val_ssim"]})
 
     def configure_optimizers(self) -> dict[str, Any]:
         steps, h = self.trainer.max_steps, self.hparams
@@ -75,4 +79,5 @@ class Refiner(L.LightningModule):
         def rate(step: int) -> float:
             return min(1.0, (step + 1) / h.warm_up) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
 
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, rate), "interval": "step"}}
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

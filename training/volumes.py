@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 import tempfile
@@ -46,7 +45,8 @@ def split(which: str) -> list[str]:
 
 def acdc(which: str, pixel_mm: tuple[float, ...], gaps: tuple[int, ...] = (2,)) -> list[Source]:
     """The subjects of one side of the split. Their files are called patientNNN_frameNN.nii.gz."""
-    return [Source(s, f"cardiac/acdc_10mm/{s}_*.nii.gz", "CC BY-NC-SA 4.0", pixel_mm, gaps, group="cardiac", blur=0.5) for s in split(which)]
+    where, licence = "cardiac/acdc_10mm/{}_*.nii.gz", "CC BY-NC-SA 4.0"
+    return [Source(s, where.format(s), licence, pixel_mm, gaps, group="cardiac", blur=0.5) for s in split(which)]
 
 
 def others() -> list[Source]:
@@ -63,7 +63,8 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     if path.name.endswith(".tar.xz"):
         with tempfile.TemporaryDirectory() as folder:
-            tarfile.open(fileobj=io.BytesIO(path.read_bytes())).extractall(folder, filter="data")
+            with tarfile.open(path) as archive:
+                archive.extractall(folder, filter="data")
             return read(next(p.parent for p in sorted(Path(folder).rglob("*")) if p.is_file()))
     if path.is_dir():
         reader = sitk.ImageSeriesReader()

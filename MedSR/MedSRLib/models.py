@@ -103,7 +103,9 @@ def read_card(folder: Path) -> Card:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"the model has no readable card ({type(error).__name__})", where=str(path), fix="install the model again") from error
+        raise ModelError(
+            f"the model has no readable card ({type(error).__name__})", where=str(path), fix="install the model again"
+        ) from error
     if not isinstance(data, dict):
         raise ModelError("the card is not a JSON object", where=str(path), fix="install the model again")
     known = {f.name: f for f in fields(Card) if f.name != "folder"}
@@ -131,7 +133,9 @@ def refuse_pickles(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in {".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin"}:
             raise ModelError(
-                "pickled weights are refused, because reading them can run any program", where=str(path), fix="convert them to weights.safetensors"
+                "pickled weights are refused, because reading them can run any program",
+                where=str(path),
+                fix="convert them to weights.safetensors",
             )
 
 
@@ -143,7 +147,9 @@ def check_weights(found: Card) -> None:
     except OSError as error:
         raise ModelError("the weights are missing or cannot be read", where=str(found.weights), fix="install the model again") from error
     if size != found.bytes:
-        raise ModelError(f"the weights have {size} bytes, the card says {found.bytes}", where=str(found.weights), fix="install the model again")
+        raise ModelError(
+            f"the weights have {size} bytes, the card says {found.bytes}", where=str(found.weights), fix="install the model again"
+        )
     if digest != found.sha256:
         raise ModelError("the weights do not have the card's checksum", where=str(found.weights), fix="install the model again")
 

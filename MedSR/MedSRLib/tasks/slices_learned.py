@@ -112,7 +112,9 @@ class _Maker:
             self.module, self.device = self.module.to(device), device
             self._kept.clear()
 
-    def _pair(self, number: int, turn: tuple[int, bool], index: int, a: np.ndarray, b: np.ndarray, flows: tuple[np.ndarray, np.ndarray]) -> Any:
+    def _pair(
+        self, number: int, turn: tuple[int, bool], index: int, a: np.ndarray, b: np.ndarray, flows: tuple[np.ndarray, np.ndarray]
+    ) -> Any:
         first, second = (self._tensor(_turned(image, turn)[None]) for image in (a, b))
         kept_index, features = self._kept.get(number, (-1, None))
         features = features if kept_index == index else self.module.encode(first)
