@@ -106,8 +106,9 @@ SMALL = {
 @pytest.mark.parametrize("name", SMALL)
 def test_five_steps_train_resume_and_are_published(name, root, data_dir, tmp_path, monkeypatch):
     config = [
-        "fit", "--config", str(root / f"training/configs/{name}.yaml"), "--data.init_args.root", str(data_dir), *SMALL[name], "--data.init_args.patch", "48",
-        "--data.init_args.limit_subjects", "2", "--data.init_args.batch_size", "2", "--data.init_args.steps_per_epoch", "5",
+        "fit", "--config", str(root / f"training/configs/{name}.yaml"), "--data.init_args.root", str(data_dir), *SMALL[name],
+        "--data.init_args.patch", "48", "--data.init_args.limit_subjects", "2", "--data.init_args.batch_size", "2",
+        "--data.init_args.steps_per_epoch", "5",
         "--trainer.logger.init_args.save_dir", str(tmp_path), "--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false",
     ]  # fmt: skip
     config += ["--data.init_args.cache", str(tmp_path / "cache")] if name == "slice-refiner" else []
