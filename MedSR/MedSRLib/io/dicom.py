@@ -100,8 +100,12 @@ def _refuse(image: Sequence[Slice], path: Path) -> None:
     if not first.placed:
         what = "does not say where its pictures lie (no position, orientation or pixel spacing)"
         raise InputError(what, where=str(path), fix="give the original series")
-    if first.mosaic:
-        raise InputError("is a Siemens mosaic (many slices tiled in one picture)", where=str(path), fix="convert it with dcm2niix first")
+    if first.mosaic < 0:
+        raise InputError(
+            "is a Siemens mosaic whose own header was removed, so its slices cannot be placed",
+            where=str(path),
+            fix="give the original files",
+        )
 
 
 def _without_copies(places: list[list[Slice]], pixels: Pixels, path: Path) -> tuple[list[list[Slice]], tuple[str, ...]]:

@@ -41,7 +41,7 @@ class Slice:
     description: str
     size: tuple[int, int]
     colour: bool
-    mosaic: bool
+    mosaic: int
     syntax: str
     position: np.ndarray | None
     axes: np.ndarray | None
@@ -113,8 +113,12 @@ def slices_of(path: Path) -> list[Slice]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            count = int(dataset.get("NumberOfFrames") or 1)
-            return [_slice(path, dataset, frame) for frame in range(count)]
+            slices = [_slice(path, dataset, frame) for frame in range(int(dataset.get("NumberOfFrames") or 1))]
+            if "MOSAIC" not in (dataset.get("ImageType") or ()):
+                return slices
+            from .dicom_mosaic import tiles_of
+
+            return tiles_of(slices[0], dataset)
         except _DAMAGED:
             return []
 
@@ -132,7 +136,7 @@ def _slice(path: Path, dataset: Any, frame: int) -> Slice:
         description=str(dataset.get("SeriesDescription") or dataset.get("ProtocolName") or ""),
         size=(int(dataset.Rows), int(dataset.Columns)),
         colour=int(dataset.get("SamplesPerPixel", 1)) > 1 or not str(dataset.get("PhotometricInterpretation", "MONO")).startswith("MONO"),
-        mosaic="MOSAIC" in image_type,
+        mosaic=0,
         syntax=str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "")),
         position=position,
         axes=_axes(fact.floats("ImageOrientationPatient", 6)),

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import DependencyError, InputError
 from .dicom_headers import Slice
+from .dicom_mosaic import cut
 
 _FAILURES = (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError)
 """What pydicom and its decoders raise on cut, damaged or undecodable pixel data."""
@@ -57,7 +58,7 @@ def _decoded(one: Slice) -> np.ndarray:
         raise
     except _FAILURES as error:
         raise _reason(one, error) from error
-    pictures = pictures.reshape(-1, *one.size)
+    pictures = cut(pictures, one.mosaic) if one.mosaic > 0 else pictures.reshape(-1, *one.size)
     return pictures.astype(pictures.dtype.newbyteorder("="), copy=False)
 
 

@@ -80,6 +80,8 @@ def _fill(template: Any) -> None:
     for keyword, value in {**dict.fromkeys(_TYPE_2, ""), **_REQUIRED.get(str(template.get("Modality")), {})}.items():
         if keyword not in template:
             setattr(template, keyword, value)
+    if "BodyPartExamined" in template and not template.Laterality:
+        del template.Laterality  # asked for where the part is unknown or paired, an error where it is neither
 
 
 def blank(modality: str) -> Any:

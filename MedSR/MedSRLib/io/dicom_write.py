@@ -130,7 +130,7 @@ def _references(source: Sequence[_Source], position: np.ndarray, step_mm: float)
     for one in near:
         item = Dataset()
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = one.sop_class, one.slice.instance
-        if one.frames > 1:
+        if one.frames > 1 and not one.slice.mosaic:
             item.ReferencedFrameNumber = one.slice.frame + 1
         item.PurposeOfReferenceCodeSequence = [_code("121322", "Source image for image processing operation")]
         items.append(item)
@@ -215,7 +215,7 @@ def _set_pixels(dataset: Any, values: np.ndarray, scale: Scale) -> None:
     step = dataset.get("SpacingBetweenSlices")
     if step is not None:
         dataset.SliceThickness = _ds([min(float(thickness), float(step)) if thickness not in (None, "") else float(step)])[0]
-    kind = list(dataset.get("ImageType") or [])[2:] or ["AXIAL" if dataset.Modality == "CT" else "OTHER"]
+    kind = [v for v in list(dataset.get("ImageType") or [])[2:] if v != "MOSAIC"] or ["AXIAL" if dataset.Modality == "CT" else "OTHER"]
     dataset.ImageType = ["DERIVED", "SECONDARY", *kind]
     dataset.SOPClassUID = SOP_CLASSES.get(str(dataset.Modality), dataset.get("SOPClassUID", SOP_CLASSES["MR"]))
     dataset.ContributingEquipmentSequence = [*(dataset.get("ContributingEquipmentSequence") or []), _equipment()]
