@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -125,8 +126,9 @@ def test_fields_limits_and_defaults_are_those_of_the_options():
         assert (field.type, field.default) == (type(option.default), option.default), name
         limits = next((a for a in field.annotations if hasattr(a, "minimum")), None)
         choices = next((a for a in field.annotations if hasattr(a, "choices")), None)
-        assert (limits.minimum, limits.maximum) == (option.metadata["minimum"], option.metadata["maximum"]) if limits else option.metadata["minimum"] is None
-        assert tuple(choices.choices) == tuple(option.metadata["choices"]) if choices else not option.metadata["choices"]
+        meta = option.metadata
+        assert ((limits.minimum, limits.maximum) if limits else (None, None)) == (meta["minimum"], meta["maximum"]), name
+        assert (tuple(choices.choices) if choices else ()) == tuple(meta["choices"]), name
     assert list(PAGE.METHOD_LABELS) == list(interpolate_slices.METHODS)
     assert set(PAGE.EVALUATION_NAMES) <= {f.name for f in dataclasses.fields(evaluate_slices.Options)}
 
@@ -191,9 +193,17 @@ def test_what_is_typed_is_foretold_and_refused_before_the_click(a_page, a_sample
 
 
 def test_the_model_and_its_licence_are_shown_before_apply(a_page, monkeypatch):
-    fields = dict(title="Refiner", summary="Refines warped slices.", licence="CC BY-NC-SA 4.0", known_failures=("Metal.",), cite=())
-    data = ({"name": "ACDC", "licence": "CC BY-NC-SA 4.0"},)
-    card = type("Card", (), dict(id="refine", task="interpolate_slices", training_data=data, valid_range={"text": "MR, 3 to 10 mm"}, **fields))()
+    card = types.SimpleNamespace(
+        id="refine",
+        task="interpolate_slices",
+        title="Refiner",
+        summary="Refines warped slices.",
+        licence="CC BY-NC-SA 4.0",
+        training_data=({"name": "ACDC", "licence": "CC BY-NC-SA 4.0"},),
+        valid_range={"text": "MR, 3 to 10 mm"},
+        known_failures=("Metal.",),
+        cite=(),
+    )
     a_page._cards = [card]
     a_page.ui.modelComboBox.clear()
     for identifier, title in cards.choices([card]):
@@ -287,7 +297,8 @@ def _synchronized(browser):
 def test_a_segmentation_is_carried_along_with_names_and_colours(a_page, a_sample, errors_shown):
     array = (slicer.util.arrayFromVolume(a_sample) > 200).astype(np.int16)
     labels = nodes.volume_from_node(a_sample).with_(array=array)
-    outline = segmentations.add_segmentation(slicer.mrmlScene, labels, "heart", [segmentations.Segment(1, "lv", "ventricle", (0.1, 0.7, 0.3))])
+    ventricle = segmentations.Segment(1, "lv", "ventricle", (0.1, 0.7, 0.3))
+    outline = segmentations.add_segmentation(slicer.mrmlScene, labels, "heart", [ventricle])
     settle()
     a_page._parameters.segmentation, a_page._parameters.method, a_page._parameters.factor = outline, "linear", 2.0
     a_page.ui.applyButton.click()
@@ -528,7 +539,8 @@ def test_torch_comes_from_the_pytorch_extension_and_is_never_imported_here(monke
     monkeypatch.setitem(sys.modules, "PyTorchUtils", Utilities)
     monkeypatch.setattr(dependencies, "torch_installed", lambda: bool(done))
     real = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: pytest.fail("torch imported") if name == "torch" else real(name, *a, **k))
+    guard = lambda name, *a, **k: pytest.fail("torch imported") if name == "torch" else real(name, *a, **k)  # noqa: E731
+    monkeypatch.setattr(builtins, "__import__", guard)
     dependencies.ensure_torch()
     assert done == [True]
 

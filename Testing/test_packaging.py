@@ -63,7 +63,8 @@ def test_an_extension_unpacked_anywhere_can_list_its_tasks_and_models(built, tmp
         archive.extractall(home, filter="data")
     folder = next(home.rglob("qt-scripted-modules"))
     code = "from MedSRLib import tasks, models, jobs; print([tasks.load(n).VERB for n in tasks.NAMES], len(models.list_cards()))"
-    run = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {code}"], capture_output=True, text=True)
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {code}"]
+    run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("['interpolate-slices'")
 
@@ -112,8 +113,8 @@ def test_the_wheel_holds_every_file_of_the_library_and_no_other(tmp_path, root):
 
 def test_the_index_entry_has_what_its_schema_demands(root):
     entry = json.loads((root / "MedSR.json").read_text(encoding="utf-8"))
-    allowed = {"$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies", "dicom_support_rule", "build_subdirectory"}
-    assert set(entry) <= allowed | {"enabled", "tier"}
+    allowed = {"$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies", "build_subdirectory"}
+    assert set(entry) <= allowed | {"dicom_support_rule", "enabled", "tier"}
     assert entry["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
     assert entry["category"] and entry["scm_url"].endswith("/SlicerMedSR.git") and entry["build_dependencies"] == ["PyTorch"]
     assert 1 <= entry["tier"] <= 5 and entry["scm_type"] in ("git", "local")

@@ -32,14 +32,23 @@ def test_slicer_would_load_the_page_as_it_was_meant(module):
 FAULTS = {
     "no widget class ctkFancySlider is known": ('class="QSpinBox"', 'class="ctkFancySlider"'),
     "qMRMLNodeComboBox has no property nodeType": ('name="nodeTypes"', 'name="nodeType"'),
-    "QProgressBar has no property percentage": ('name="progressBar">\n     <property name="value">', 'name="progressBar">\n     <property name="percentage">'),
+    "QProgressBar has no property percentage": (
+        'name="progressBar">\n     <property name="value">',
+        'name="progressBar">\n     <property name="percentage">',
+    ),
     "noneEnabled is a bool, not a string": (
         'name="noneEnabled">\n         <bool>true</bool>',
         'name="noneEnabled">\n         <string>true</string>',
     ),
     "outputSelector would never get the scene": ("<receiver>outputSelector</receiver>", "<receiver>inputSelector</receiver>"),
-    "MedSRSliceInterp has no signal mrmlSceneChanged()": ("<signal>mrmlSceneChanged(vtkMRMLScene*)</signal>", "<signal>mrmlSceneChanged()</signal>"),
-    "inputSelector has no slot setScene(vtkMRMLScene*)": ("<slot>setMRMLScene(vtkMRMLScene*)</slot>", "<slot>setScene(vtkMRMLScene*)</slot>"),
+    "MedSRSliceInterp has no signal mrmlSceneChanged()": (
+        "<signal>mrmlSceneChanged(vtkMRMLScene*)</signal>",
+        "<signal>mrmlSceneChanged()</signal>",
+    ),
+    "inputSelector has no slot setScene(vtkMRMLScene*)": (
+        "<slot>setMRMLScene(vtkMRMLScene*)</slot>",
+        "<slot>setScene(vtkMRMLScene*)</slot>",
+    ),
     "the root is a QWidget, not a qMRMLWidget": ('class="qMRMLWidget" name="MedSRSliceInterp"', 'class="QWidget" name="MedSRSliceInterp"'),
     "qMRMLNodeComboBox: the header is qMRMLNodeComboBox.h": ("<header>qMRMLNodeComboBox.h</header>", "<header>qMRMLComboBox.h</header>"),
     "two widgets are called statusLabel": ('name="errorLabel"', 'name="statusLabel"'),

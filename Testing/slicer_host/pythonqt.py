@@ -48,7 +48,8 @@ class PythonQt:
         normal = QtCore.QMetaObject.normalizedSignature(signature).data().decode()
         if self._real is not None and normal in self._real.signals:
             return self._signals[normal]
-        if QtCore.QObject.metaObject(self).indexOfSignal(normal) < 0 or self._real is not None and normal not in _qt_signals(self._real.base):
+        foreign = self._real is not None and normal not in _qt_signals(self._real.base)
+        if foreign or QtCore.QObject.metaObject(self).indexOfSignal(normal) < 0:
             raise ValueError(f"{type(self).__name__} has no signal {signature!r}")
         name, _, arguments = normal.partition("(")
         signal = super().__getattribute__(name)
@@ -114,10 +115,9 @@ class qMRMLNodeComboBox(PythonQt, QtWidgets.QWidget):
         super().__init__(parent)
         _start(self, "qMRMLNodeComboBox")
         self._scene, self._observers, self._last = None, [], None
-        self._values: dict[str, Any] = dict(
-            nodeTypes=[], hideChildNodeTypes=[], baseName="", noneEnabled=False, noneDisplay="None", showHidden=False, showChildNodeTypes=True
-        )
-        self._values.update(addEnabled=True, removeEnabled=True, editEnabled=False, renameEnabled=False, selectNodeUponCreation=True)
+        self._values: dict[str, Any] = {"nodeTypes": [], "hideChildNodeTypes": [], "baseName": "", "noneDisplay": "None"}
+        self._values |= dict.fromkeys(("showChildNodeTypes", "addEnabled", "removeEnabled", "selectNodeUponCreation"), True)
+        self._values |= dict.fromkeys(("noneEnabled", "showHidden", "editEnabled", "renameEnabled"), False)
         self._box = QtWidgets.QComboBox(self)
         self._box.setObjectName("")
         layout = QtWidgets.QHBoxLayout(self)
@@ -137,8 +137,13 @@ class qMRMLNodeComboBox(PythonQt, QtWidgets.QWidget):
     noneEnabled, addEnabled, removeEnabled = _value("noneEnabled", bool), _value("addEnabled", bool), _value("removeEnabled", bool)
     editEnabled, renameEnabled, showHidden = _value("editEnabled", bool), _value("renameEnabled", bool), _value("showHidden", bool)
     showChildNodeTypes, selectNodeUponCreation = _value("showChildNodeTypes", bool), _value("selectNodeUponCreation", bool)
-    currentNodeID = Property(str, lambda self: self.currentNode().GetID() if self.currentNode() else "", lambda self, v: self.setCurrentNodeID(v))
     del _value
+
+    def _current_id(self) -> str:
+        node = self.currentNode()
+        return node.GetID() if node is not None else ""
+
+    currentNodeID = Property(str, _current_id, lambda self, value: self.setCurrentNodeID(value))
 
     def setMRMLScene(self, scene: Any) -> None:
         for watched, tag in self._observers:
@@ -172,8 +177,8 @@ class qMRMLNodeComboBox(PythonQt, QtWidgets.QWidget):
             for i in range(self._scene.GetNumberOfNodesByClass(kind)):
                 node = self._scene.GetNthNodeByClass(i, kind)
                 hidden = node.GetHideFromEditors() and not self._values["showHidden"]
-                child = node.GetClassName() != kind and (not self._values["showChildNodeTypes"] or node.GetClassName() in self._values["hideChildNodeTypes"])
-                if not hidden and not child:
+                unwanted = not self._values["showChildNodeTypes"] or node.GetClassName() in self._values["hideChildNodeTypes"]
+                if not hidden and not (node.GetClassName() != kind and unwanted):
                     found.append(node)
         return found
 
@@ -199,7 +204,8 @@ class qMRMLNodeComboBox(PythonQt, QtWidgets.QWidget):
         self._announce()
 
     def addNode(self) -> Any:
-        node = self._scene.AddNewNodeByClass(self._values["nodeTypes"][0], self._scene.GenerateUniqueName(self._values["baseName"] or "node"))
+        name = self._scene.GenerateUniqueName(self._values["baseName"] or "node")
+        node = self._scene.AddNewNodeByClass(self._values["nodeTypes"][0], name)
         self.setCurrentNode(node)
         return node
 

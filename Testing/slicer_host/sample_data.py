@@ -48,9 +48,8 @@ class SampleDataLogic:
     ) -> None:
         if thumbnailFileName is not None and not Path(thumbnailFileName).is_file():
             raise FileNotFoundError(thumbnailFileName)
-        source = SampleDataSource(
-            sampleName=sampleName, uris=uris, fileNames=fileNames, nodeNames=nodeNames, customDownloader=customDownloader, checksums=checksums
-        )
+        names = {"sampleName": sampleName, "fileNames": fileNames, "nodeNames": nodeNames}
+        source = SampleDataSource(uris=uris, customDownloader=customDownloader, checksums=checksums, **names)
         slicer.modules.sampleDataSources.setdefault(category, []).append(source)
 
 

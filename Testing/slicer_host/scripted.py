@@ -100,7 +100,7 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 def install() -> None:
     """Make `from slicer.ScriptedLoadableModule import *` work."""
     module = types.ModuleType("slicer.ScriptedLoadableModule")
-    module.__all__ = [c.__name__ for c in (ScriptedLoadableModule, ScriptedLoadableModuleWidget, ScriptedLoadableModuleLogic, ScriptedLoadableModuleTest)]
+    module.__all__ = [f"ScriptedLoadableModule{part}" for part in ("", "Widget", "Logic", "Test")]
     for name in module.__all__:
         setattr(module, name, globals()[name])
     sys.modules[module.__name__] = slicer.ScriptedLoadableModule = module

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Real:
-    """base: the Qt class it derives from. signals: normalized signatures. properties: (name, type in a .ui file). slots: with signatures."""
+    """base: the Qt class it derives from. signals, slots: normalized signatures. properties: (name, type in a .ui file)."""
 
     base: str
     header: str

@@ -81,7 +81,7 @@ def _connection_faults(root: Any, top: Any, widgets: dict[str, Any]) -> list[str
             fed.add(receiver)
     for name, widget in widgets.items():
         if widget is not top and "setMRMLScene(vtkMRMLScene*)" in _members(widget.get("class"), "slots") and name not in fed:
-            faults.append(f"{name} would never get the scene: connect mrmlSceneChanged(vtkMRMLScene*) to its setMRMLScene(vtkMRMLScene*)")
+            faults.append(f"{name} would never get the scene: connect mrmlSceneChanged(vtkMRMLScene*) to its setMRMLScene")
     return faults
 
 
@@ -105,7 +105,8 @@ def parameters(path: Path) -> dict[str, dict[str, Any]]:
         properties = {p.get("name"): _value(p[0]) for p in widget.findall("property")}
         if "SlicerParameterName" in properties:
             items = tuple(i.findtext("property/string") for i in widget.findall("item"))
-            found[properties["SlicerParameterName"]] = {"widget": widget.get("name"), "class": widget.get("class"), "items": items, **properties}
+            facts = {"widget": widget.get("name"), "class": widget.get("class"), "items": items}
+            found[properties["SlicerParameterName"]] = facts | properties
     return found
 
 

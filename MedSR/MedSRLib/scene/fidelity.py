@@ -12,8 +12,13 @@ from .attributes import SOURCE_ROLE, write
 from .nodes import add_node
 
 COLORS_NAME = "MedSR expected error"
-STOPS = ((0.0, (0.10, 0.05, 0.35), 0.0), (0.25, (0.45, 0.05, 0.50), 0.35), (0.6, (0.90, 0.30, 0.25), 0.75), (1.0, (1.00, 0.90, 0.30), 1.0))
-"""(place, (r, g, b), opacity): dark and clear is trusted, bright and opaque is not. Lightness rises steadily, so it reads without colour."""
+STOPS = (
+    (0.0, (0.10, 0.05, 0.35), 0.0),
+    (0.25, (0.45, 0.05, 0.50), 0.35),
+    (0.6, (0.90, 0.30, 0.25), 0.75),
+    (1.0, (1.00, 0.90, 0.30), 1.0),
+)
+"""(place, (r, g, b), opacity): dark and clear is trusted, bright and opaque is not; lightness rises, so it reads without colour."""
 FULL_SCALE_PERCENTILE = 99.5
 
 
@@ -63,5 +68,5 @@ def error_colors(scene: Any) -> Any:
 
 def _color(place: float) -> tuple[float, float, float, float]:
     at = [stop[0] for stop in STOPS]
-    channels = [np.interp(place, at, [stop[1][c] for stop in STOPS]) for c in range(3)]
-    return (*(float(c) for c in channels), float(np.interp(place, at, [stop[2] for stop in STOPS])))
+    red, green, blue = (float(np.interp(place, at, [stop[1][c] for stop in STOPS])) for c in range(3))
+    return red, green, blue, float(np.interp(place, at, [stop[2] for stop in STOPS]))

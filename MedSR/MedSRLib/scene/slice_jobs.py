@@ -51,9 +51,9 @@ class InterpolateJob:
         fidelity: bool = True,
         all_frames: bool = True,
     ) -> None:
-        """source: the input volume node. output: a node to fill, or None for a new one. Raises InputError for unusable nodes."""
+        """source: the input volume node. output: a node to fill, None for a new one. Raises InputError for unusable nodes."""
         if output is not None and output is source:
-            raise InputError("the output is the input itself", where=source.GetName(), fix="choose another output, or none for a new volume")
+            raise InputError("the output is the input itself", where=source.GetName(), fix="choose another one, or none")
         self.source, self.options, self.output = source, dict(options), output
         self.segmentation, self.wants_fidelity = segmentation, fidelity
         self.sequence = sequence_of(source) if all_frames else None

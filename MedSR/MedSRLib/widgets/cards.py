@@ -42,15 +42,17 @@ def html(cards: Sequence[Any], identifier: str, method: str = "model") -> str:
     card = chosen(cards, identifier)
     if card is None:
         return lead + f"<p>{escape(NO_MODEL)}</p>"
-    return lead + f"<p><b>{escape(card.title)}</b> {escape(card.summary)}</p>" + "".join(_row(*row) for row in _facts(card))
+    about = f"<p><b>{escape(card.title)}.</b> {escape(card.summary)}</p>"
+    return lead + about + "".join(_row(title, tuple(texts)) for title, texts in _facts(card))
 
 
-def _facts(card: Any) -> Iterable[tuple[str, str]]:
-    yield "Licence of the weights", card.licence
-    yield "Trained on", "; ".join(_data(row) for row in card.training_data)
-    yield "Valid for", str(card.valid_range.get("text", ""))
-    yield "Known failures", " ".join(card.known_failures)
-    yield "Cite", "; ".join(card.cite)
+def _facts(card: Any) -> Iterable[tuple[str, Iterable[str]]]:
+    """(title, its sentences), what a user has to know first: the licence."""
+    yield "Licence of the weights", (card.licence,)
+    yield "Valid for", (str(card.valid_range.get("text", "")),)
+    yield "Known failures", card.known_failures
+    yield "Trained on", (_data(row) for row in card.training_data)
+    yield "Cite", card.cite
 
 
 def _data(row: Mapping[str, Any]) -> str:
@@ -58,8 +60,12 @@ def _data(row: Mapping[str, Any]) -> str:
     return f"{row.get('name', '')} ({licence})" if licence else str(row.get("name", ""))
 
 
-def _row(title: str, text: str) -> str:
-    return f"<p><b>{escape(title)}:</b> {escape(text)}</p>" if text else ""
+def _row(title: str, texts: Sequence[str]) -> str:
+    """One fact on its line, several as a list."""
+    said = [escape(text) for text in texts if text]
+    if len(said) < 2:
+        return f"<p><b>{escape(title)}:</b> {said[0]}</p>" if said else ""
+    return f"<p><b>{escape(title)}:</b></p><ul>" + "".join(f"<li>{text}</li>" for text in said) + "</ul>"
 
 
 def method_html(method: str) -> str:

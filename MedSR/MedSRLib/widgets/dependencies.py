@@ -16,6 +16,7 @@ from ..errors import DependencyError
 
 PINNED = ("numpy", "scipy", "SimpleITK", "pydicom")
 """What Slicer bundles and compiles against: installing our requirements must not change these."""
+NOT_INSTALLED = "the libraries that this needs could not be installed"
 NO_TORCH = "the learned model needs PyTorch, which is not installed"
 GET_TORCH = "install the PyTorch extension (Extensions Manager) and try again, or choose another method"
 
@@ -39,9 +40,9 @@ def ensure(requirements: Path, requester: str) -> None:
         try:
             _install(Path(requirements), pins, requester)
         except RuntimeError as error:  # Slicer says so where the user declines
-            raise DependencyError("the libraries that this needs were not installed", fix="allow the installation, or choose a method without them") from error
+            raise DependencyError(NOT_INSTALLED, fix="allow the installation, or choose a method without them") from error
         except (subprocess.CalledProcessError, OSError) as error:
-            raise DependencyError("the libraries that this needs could not be installed", fix="see the Python console, check the connection") from error
+            raise DependencyError(NOT_INSTALLED, fix="see the Python console, check the connection") from error
 
 
 def _install(requirements: Path, pins: Path, requester: str) -> None:
