@@ -54,6 +54,17 @@ def methods(models: list[str], checkpoints: list[Path], ensemble: bool, classica
     return chosen | (baselines.METHODS if classical else {})
 
 
+def scored_before(path: Path) -> dict[str, list[dict]]:
+    """Rows of an earlier slices.csv by method; what needs no training is not computed again (Lanczos takes minutes)."""
+    found: dict[str, list[dict]] = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                figures = {c: float(row[c]) for c in COLUMNS}
+                found.setdefault(row.pop("method"), []).append(row | figures | {"slice": int(row["slice"])})
+    return found
+
+
 def table(rows: dict[str, list[dict]]) -> list[dict[str, Any]]:
     """One row a method: means over subjects and the p of the first method against it."""
     from scipy.stats import wilcoxon
@@ -88,10 +99,12 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     subjects = protocol.cases(options.data)
+    options.out.mkdir(parents=True, exist_ok=True)
+    known = scored_before(options.out / "slices.csv")
     rows: dict[str, list[dict]] = {}
     for name, method in methods(options.models, options.checkpoints, options.ensemble, not options.no_classical).items():
-        rows[name] = [row for case in subjects for row in protocol.score(case, method)]
-    options.out.mkdir(parents=True, exist_ok=True)
+        keep = name in known and name in baselines.METHODS
+        rows[name] = known[name] if keep else [row for case in subjects for row in protocol.score(case, method)]
     with (options.out / "slices.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, ["method", "subject", "slice", *COLUMNS])
         writer.writeheader()
