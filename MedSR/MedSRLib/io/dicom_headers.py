@@ -30,7 +30,8 @@ class Slice:
     frame: its number in the file, from 0. position: (3,) LPS mm of the centre of its first pixel. axes: (2, 3) unit directions along
     a row (x) and along a column (y). spacing_mm: (x, y). thickness_mm: distance to the next slice as the header claims, else thickness.
     keys: what tells the frames of a 4-D series apart, in the order in which they count ("kind", "temporal_position", "trigger_time_ms",
-    "b_value", "echo_time_ms"). order: instance number and frame, the last resort.
+    "b_value", "echo_time_ms"). order: instance number and frame, the last resort. mosaic: how many slices a Siemens mosaic holds (`frame`
+    is then its tile), -1 where it does not say, 0 for any other file. refusal: why this kind of object is no volume, else "".
     """
 
     path: Path
