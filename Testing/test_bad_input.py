@@ -225,9 +225,9 @@ def test_one_position_with_two_pictures(attempt, tmp_path):
     assert tried.code == INPUT and tried.written == [] and tried.said.count("\n") == 1
 
 
-@pytest.mark.parametrize(("positions", "words"), [([0, 5, 10, 20, 25], "missing"), ([0, 5, 10, 20, 30], "apart")])
+@pytest.mark.parametrize(("positions", "words"), [([0, 5, 10, 20, 25], "missing"), ([0, 5, 10, 20, 30], "unevenly")])
 def test_missing_slices_and_uneven_steps_are_used_at_their_true_positions(attempt, tmp_path, positions, words):
-    """Slice z holds the value 10·z mm everywhere (with a mark that differs): a linear result must hold 10·z at every height."""
+    """The slice at z mm holds 10·z everywhere: a linear result must hold 10·z at every height."""
     values = np.array([np.full((ROWS, COLUMNS), 10 * z, np.int16) for z in positions])
     tried = attempt(series(tmp_path / "uneven", positions, values=values), "--spacing", "2.5")
     assert tried.code == 0 and "Warning" in tried.said and words in tried.said

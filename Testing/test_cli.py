@@ -289,7 +289,7 @@ def test_it_runs_as_a_module_and_starts_fast():
     begun = time.perf_counter()
     done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(LIBRARY)})
     assert done.stdout == f"medsr {__version__}\n" and done.returncode == 0
-    assert time.perf_counter() - begun < 3, "importing numpy and torch alone takes longer on a busy machine"
+    assert time.perf_counter() - begun < 5, "importing numpy and torch alone takes longer on a busy machine"
 
 
 def test_a_closed_pipe_is_no_error(heart):
@@ -407,5 +407,10 @@ def test_operations_are_counted():
     """One convolution 3×3 from 1 to 2 channels on 8×8 pixels: 2·2·9·64 operations."""
     torch = pytest.importorskip("torch")
     layer, image = torch.nn.Conv2d(1, 2, 3, padding=1), torch.zeros(1, 1, 8, 8)
-    found = cli_benchmark_child._operations(lambda: layer(image), 1e-3, {"device": "cpu"})
+
+    def run():
+        with torch.inference_mode():
+            layer(image)
+
+    found = cli_benchmark_child._operations(run, 1e-3, {"device": "cpu"})
     assert found["gflop"] * 1e9 == 2304 and 0 < found["peak_share"] < 1

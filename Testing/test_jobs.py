@@ -24,8 +24,8 @@ from MedSRLib.run import Progress
 from MedSRLib.volume import Volume
 
 STAND_IN = Path(__file__).parent / "stand_in_task"
-SOON = 20.0
-"""Seconds within which a child process must have done what takes it one or two."""
+SOON = 60.0
+"""Seconds within which a child process must have done what takes it one or two, on a machine that is busy."""
 
 
 @pytest.fixture
@@ -231,6 +231,17 @@ def test_the_child_gives_what_running_here_gives(spec, folder):
     assert names(folder) == ["cœur.nrrd", "résultat.nrrd", "résultat.nrrd.json"]
 
 
+def test_a_real_task_runs_in_the_child(sample_dir, tmp_path):
+    outputs = {"volume": str(tmp_path / "a.nrrd"), "fidelity": str(tmp_path / "f.nrrd")}
+    source = str(sample_dir / "pig_cine_4phases.seq.nrrd")
+    job = jobs.start(Specification("interpolate_slices", {"volume": source}, outputs, {"method": "linear", "factor": 2.0}))
+    events = run_to_end(job)
+    assert {event["event"] for event in events} >= {"pid", "progress", "result"}
+    frames = formats.read(outputs["volume"])
+    assert len(frames) == 4 and frames[0].shape == (39, 144, 144)
+    assert np.array_equal(frames[3].array[::2], formats.read(source)[3].array)
+
+
 @pytest.mark.parametrize(
     ("deed", "error", "words"),
     [
@@ -356,7 +367,7 @@ def test_asking_never_waits(spec):
     begun = time.monotonic()
     for _ in range(50):
         job.poll()
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun < 0.8
     job.cancel()
     job.wait(SOON)
 
