@@ -24,7 +24,8 @@ FLOORS = {
     "widgets": 8, "workstation": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
-"""Room: floor. A room is a folder, or a file with those that begin with its name and an underscore (jobs, jobs_child). Errors are the ground."""
+"""Room: floor. A room is a folder, or a file with those that begin with its name and an underscore (jobs, jobs_child).
+Errors are the ground."""
 DOORS_ONLY = ("slicer", "vtk", "qt", "ctk", "PySide6", "trame", "trame_slicer", "vtkmodules")
 """What floors 0 to 6 never import, not even inside a function."""
 HEAVY = ("torch", "skimage", "safetensors", "highdicom", "openslide", "cv2", "numpy", "scipy", "SimpleITK", "pydicom", "matplotlib", "rich")

@@ -77,4 +77,5 @@ class Cancelled(MedSRError):
 def from_dict(data: dict[str, str]) -> MedSRError:
     """Rebuild the error that another process reported with to_dict."""
     family = {c.__name__: c for c in MedSRError.__subclasses__()}
-    return family.get(data.get("kind", ""), MedSRError)(data.get("what", "unknown error"), where=data.get("where", ""), fix=data.get("fix", ""))
+    kind = family.get(data.get("kind", ""), MedSRError)
+    return kind(data.get("what", "unknown error"), where=data.get("where", ""), fix=data.get("fix", ""))

@@ -22,7 +22,7 @@ def option(
     """A field of an Options dataclass: a scalar, enum (choices) or tuple, with its help, unit and limits."""
     if default is not None and choices and default not in choices:
         raise ValueError(f"default {default!r} is not among {choices}")
-    meta = dict(help=help, unit=unit, choices=choices, minimum=minimum, maximum=maximum, advanced=advanced)
+    meta = {"help": help, "unit": unit, "choices": choices, "minimum": minimum, "maximum": maximum, "advanced": advanced}
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -48,11 +48,19 @@ def validate(options: Any) -> None:
         flag = "--" + f.name.removesuffix("_mm").replace("_", "-")
         if meta["choices"] and value not in meta["choices"]:
             raise OptionError(f"{value!r} is not one of {', '.join(meta['choices'])}", where=flag)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            low, high = meta["minimum"], meta["maximum"]
-            if value != value or (low is not None and value < low) or (high is not None and value > high):
-                limits = " and ".join(s for s in (f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else "") if s)
-                raise OptionError(f"{value:g} {meta['unit']}".rstrip() + " is out of range", where=flag, fix=f"give a number of {limits}")
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and not _within(value, meta):
+            number = f"{value:g} {meta['unit']}".rstrip()
+            raise OptionError(f"{number} is out of range", where=flag, fix=f"give a number of {_limits(meta)}")
+
+
+def _within(value: float, meta: Any) -> bool:
+    low, high = meta["minimum"], meta["maximum"]
+    return value == value and (low is None or value >= low) and (high is None or value <= high)
+
+
+def _limits(meta: Any) -> str:
+    ends = ("at least", meta["minimum"]), ("at most", meta["maximum"])
+    return " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
 
 
 def from_dict(options_class: type, values: dict[str, Any]) -> Any:
