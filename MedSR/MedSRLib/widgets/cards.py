@@ -42,13 +42,12 @@ def html(cards: Sequence[Any], identifier: str, method: str = "model") -> str:
     card = chosen(cards, identifier)
     if card is None:
         return lead + f"<p>{escape(NO_MODEL)}</p>"
-    about = f"<p><b>{escape(card.title)}.</b> {escape(card.summary)}</p>"
-    return lead + about + "".join(_row(title, tuple(texts)) for title, texts in _facts(card))
+    about = f"<p><b>{escape(card.title)}</b></p>" + _row("Licence of the weights", (card.licence,)) + f"<p>{escape(card.summary)}</p>"
+    return about + lead + "".join(_row(title, tuple(texts)) for title, texts in _facts(card))
 
 
 def _facts(card: Any) -> Iterable[tuple[str, Iterable[str]]]:
-    """(title, its sentences), what a user has to know first: the licence."""
-    yield "Licence of the weights", (card.licence,)
+    """(title, its sentences) of what follows the licence and the summary."""
     yield "Valid for", (str(card.valid_range.get("text", "")),)
     yield "Known failures", card.known_failures
     yield "Trained on", (_data(row) for row in card.training_data)

@@ -33,7 +33,7 @@ def result_text(node: Any, spacing_mm: float, factor: float, axis: str) -> tuple
     except MedSRError as error:
         return error.sentence(), False
     made = int((plan.source < 0).sum())
-    return f"{found.count} slices of {found.step_mm:.2f} mm → {len(plan.source)} of {plan.spacing_mm:.2f} mm ({made} new)", True
+    return f"{found.count} slices of {found.step_mm:.2f} mm → {len(plan.source)} of {plan.spacing_mm:.2f} mm, {made} new", True
 
 
 def _has_image(node: Any) -> bool:

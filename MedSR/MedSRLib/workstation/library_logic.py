@@ -42,7 +42,8 @@ class LibraryLogic(BaseLogic[LibraryState]):
 
     @staticmethod
     def _samples() -> list[Path]:
-        return sorted(SAMPLES.glob("*.nrrd")) if SAMPLES.is_dir() else []
+        """What ships, the single volumes before the sequences."""
+        return sorted(SAMPLES.glob("*.nrrd"), key=lambda p: (suffix_of(p) == ".seq.nrrd", p.name)) if SAMPLES.is_dir() else []
 
     def open_path(self, path: str) -> None:
         """Open a file or folder of this computer, in the background."""

@@ -29,6 +29,7 @@ class PageUI(VAppLayout):
     def __init__(self, server, library: LibraryUI, task: TaskUI, views: ViewsUI, evaluation: EvaluationUI, layout_manager) -> None:
         server.enable_module({"serve": {ENDPOINT: str(WEB)}, "scripts": [f"{ENDPOINT}/medsr.js"], "styles": [f"{ENDPOINT}/medsr.css"]})
         super().__init__(server, vuetify_config=VUETIFY)
+        self._views = views
         self.root.theme = "medsr"
         server.state.trame__title = "MedSR"
         server.state.trame__favicon = "data:image/svg+xml;base64," + base64.b64encode((WEB / "logo.svg").read_bytes()).decode()
@@ -39,6 +40,8 @@ class PageUI(VAppLayout):
                     library.build_panel()
                 with html.Div(classes="medsr-panel"):
                     task.build_panel()
+                with v3.Template(v_slot_append=True), html.Div(classes="medsr-actions"):
+                    task.build_actions()
             with v3.VMain(style="height: 100vh"), html.Div(classes="medsr-content"):
                 views.build_bar()
                 with html.Div(classes="medsr-views") as self.views:
@@ -53,6 +56,7 @@ class PageUI(VAppLayout):
                 html.B("MedSR")
                 html.Span("See more in the images you already have")
             v3.VSpacer()
+            self._views.build_probe()
             html.Span("Research software – not for diagnosis", classes="medsr-research", id="research")
             with v3.VBtn(icon=True, variant="text", size="small", classes="mr-2", click=self.quit_clicked.emit, id="quit"):
                 v3.VIcon("mdi-power")

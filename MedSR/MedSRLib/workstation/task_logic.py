@@ -49,8 +49,16 @@ class TaskLogic(BaseLogic[TaskState]):
         if original is not self._original:
             self.data.notes = [_note("warning", text) for text in (original.frames[0].meta.get("warnings") or ())] if original else []
         self._original = original
+        self._offer_segmentations()
         self._preview()
         self.data.result = _result_card(result) if result else {}
+
+    def _offer_segmentations(self) -> None:
+        """Any other loaded image may hold labels on the original's grid; the task says where one does not."""
+        others = [e for e in self._entries.loaded() if e is not self._original]
+        self.data.segmentations = [{"value": "", "title": "None"}, *({"value": e.id, "title": e.name} for e in others)]
+        if self.data.segmentation not in [e.id for e in others]:
+            self.data.segmentation = ""
 
     def _preview(self, **_values: Any) -> None:
         """Say what the options would give on the shown original."""
@@ -93,7 +101,11 @@ class TaskLogic(BaseLogic[TaskState]):
         folder.mkdir(parents=True)
         stem = safe_name(original.name)
         outputs = {"volume": str(folder / f"{stem}_interpolated.nrrd"), "fidelity": str(folder / f"{stem}_fidelity.nrrd")}
-        return jobs.Specification(self._form.task, {"volume": str(original.path)}, outputs, options, original.series)
+        inputs = {"volume": str(original.path)}
+        labels = self._entries.get(self.data.segmentation)
+        if labels is not None:
+            inputs["segmentation"], outputs["segmentation"] = str(labels.path), str(folder / f"{stem}_segmentation.nrrd")
+        return jobs.Specification(self._form.task, inputs, outputs, options, original.series)
 
     async def _entry(self, original: Entry, event: Mapping[str, Any]) -> Entry:
         """Read what the child wrote and put it into the scene, dressed like its original."""
@@ -165,6 +177,7 @@ def _result_card(entry: Entry) -> dict[str, Any]:
     }
     links = [("volume.nrrd", "NRRD"), ("volume.nii.gz", "NIfTI")]
     links += [("fidelity.nrrd", "Fidelity map")] if entry.fidelity else []
+    links += [("segmentation.nrrd", "Segmentation")] if "segmentation" in entry.outputs else []
     links += [("provenance", "Provenance")]
     return {
         "name": entry.name,

@@ -26,6 +26,8 @@ class TaskState:
     result: dict = field(default_factory=dict)
     cards: dict = field(default_factory=dict)
     estimate: str = ""
+    segmentation: str = ""
+    segmentations: list[dict] = field(default_factory=list)
 
 
 class TaskUI:
@@ -43,22 +45,37 @@ class TaskUI:
         name, task = self.typed_state.name, load(self._form.task)
         html.Div(task.TITLE, classes="medsr-heading", title=task.SUMMARY)
         self._form.build(disabled=name.busy)
+        self._segmentation(name)
         self._card(name)
-        html.Div("{{ " + name.estimate + " }}", v_if=(name.estimate,), classes="medsr-hint mb-2", id="estimate")
-        self._buttons(name, task.TITLE)
-        self._progress(name)
-        self._notes(name)
         self._result(name)
+
+    def build_actions(self) -> None:
+        """What must stay in sight while the panel scrolls: messages, progress, buttons."""
+        name = self.typed_state.name
+        self._notes(name)
+        self._progress(name)
+        html.Div("{{ " + name.estimate + " }}", v_if=(f"{name.estimate} && !{name.busy}",), classes="medsr-hint mb-2", id="estimate")
+        self._buttons(name, load(self._form.task).TITLE)
+
+    def _segmentation(self, name) -> None:
+        """Labels to carry along: offered once another image is open that could hold them."""
+        with html.Div(v_if=(f"{name.segmentations}.length > 1",), classes="mb-3"):
+            v3.VSelect(
+                v_model=(name.segmentation,),
+                items=(name.segmentations,),
+                label="Segmentation to carry along",
+                disabled=(name.busy,),
+                hide_details=True,
+                id="segmentation",
+            )
 
     def _card(self, name) -> None:
         model = self._form.key("model")
         card = f"{name.cards}[{model}]"
         with html.Div(v_if=(f"{card} && ['auto', 'model'].includes({self._form.key('method')})",), classes="medsr-card", id="card"):
-            with html.Div(classes="d-flex align-center"):
-                html.Span("{{ " + card + ".title }}", classes="text-body-2 font-weight-medium")
-                v3.VSpacer()
-                v3.VChip("{{ " + card + ".licence }}", size="x-small", label=True, color="secondary")
+            html.Div("{{ " + card + ".title }}", classes="text-body-2 font-weight-medium")
             html.Div("{{ " + card + ".text }}", classes="medsr-hint mt-1")
+            html.Div("Licence: {{ " + card + ".licence }}", classes="medsr-licence mt-1")
 
     def _buttons(self, name, title: str) -> None:
         off = f"!{self._ready}"
@@ -105,7 +122,7 @@ class TaskUI:
         )
 
     def _progress(self, name) -> None:
-        with html.Div(v_if=(name.busy,), classes="mt-3", id="progress"):
+        with html.Div(v_if=(name.busy,), classes="mb-3", id="progress"):
             v3.VProgressLinear(
                 model_value=(name.percent,), indeterminate=(f"{name.percent} <= 0",), color="primary", height=8, rounded=True, striped=True
             )
@@ -116,7 +133,7 @@ class TaskUI:
                 html.Span("{{ " + name.left + " }}", classes="ml-2 text-no-wrap")
 
     def _notes(self, name) -> None:
-        with html.Div(classes="mt-3", id="notes"):
+        with html.Div(classes="medsr-notes", id="notes"):
             v3.VAlert(
                 v_for=(f"(note, i) in {name.notes}",),
                 key="i",

@@ -14,6 +14,7 @@ from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..scene.fidelity import full_scale
 from . import layouts
+from .cursor import LinkedCursor, value_at
 from .entries import Entry
 from .linked import LinkedPair
 from .planes import directions, in_plane_orientation, plane_size_mm
@@ -38,6 +39,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         self._pairs: dict[str, LinkedPair] = {}
         self._acquired = "Axial"
         self._to_fit: set[str] = set()
+        self._cursor = LinkedCursor(slicer_app.scene, self._probe)
         register_rca_factories(slicer_app.view_manager, server, slice_view_ui_f=create_slice_view_ui, rca_encoder="jpeg", target_fps=20)
         self.layout_manager = LayoutManager(slicer_app.scene, slicer_app.view_manager, server)
         self.layout_manager.current_layout_changed.connect(self._prepare_views)
@@ -50,6 +52,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
                 name.overlay: lambda _on: self._apply_overlay(),
                 name.opacity: lambda _value: self._apply_overlay(),
                 name.frame: self._show_frame,
+                name.cursor: self._cursor.turn,
             }
         )
 
@@ -121,7 +124,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
                 view.medsr_ready = True
                 view.render_window().SetMultiSamples(0)  # pictures have no edges to smooth; software GL would pay eightfold
                 view.interactor().AddObserver(vtkCommand.WindowResizeEvent, lambda *_, o=orientation: self._fit_soon(o))
-                view.modified.connect(lambda v: self._caption_directions(v))
+                view.modified.connect(self._caption_directions)
+                self._cursor.watch(view)
             entry = self._original if side == "Original" else self._result
             view.set_background_volume_id(entry.node.GetID() if entry and entry.node else None)
             self._caption(view, side, orientation, entry)
@@ -181,6 +185,14 @@ class ViewsLogic(BaseLogic[ViewsState]):
         texts = slice_view_state(self.server, view).data
         texts.left, texts.right, texts.bottom, texts.top = directions(view.get_view_node())
         texts.position = f"{view.get_slice_value():.1f} mm"
+
+    def _probe(self, ras) -> None:
+        """Say the values under the cursor."""
+        nodes = {"original": self._original and self._original.node, "result": self._result and self._result.node}
+        nodes["expected error"] = self._result and self._result.fidelity_node
+        values = {name: value_at(node, ras) for name, node in nodes.items() if node}
+        with self.state:
+            self.data.probe = " · ".join(f"{name} {value:.4g}" for name, value in values.items() if value is not None)
 
     def _show_frame(self, frame: int) -> None:
         """Put a time point's voxels into the nodes; the geometry of all time points is one."""

@@ -26,6 +26,8 @@ class ViewsState:
     window_text: str = ""
     smooth: bool = False
     overlay: bool = False
+    cursor: bool = False
+    probe: str = ""
     opacity: float = 50.0
     frame: int = 1
     frames: int = 1
@@ -40,6 +42,11 @@ class ViewsUI:
     def __init__(self, server) -> None:
         self.typed_state = TypedState(server.state, ViewsState)
 
+    def build_probe(self) -> None:
+        """The values under the cursor."""
+        name = self.typed_state.name
+        html.Span("{{ " + name.probe + " }}", v_if=(f"{name.cursor} && {name.probe}",), classes="medsr-probe", id="probe")
+
     def build_bar(self) -> None:
         name = self.typed_state.name
         with html.Div(classes="medsr-bar-row", v_if=(name.has_volume,)):
@@ -47,6 +54,7 @@ class ViewsUI:
             v3.VDivider(vertical=True, classes="mx-1")
             self._window(name)
             self._frames(name)
+            self._cursor(name)
             v3.VSpacer()
             self._overlay(name)
             self._icon("mdi-fit-to-page-outline", "Fit the views", "fit", click=self.reset_clicked.emit)
@@ -79,10 +87,22 @@ class ViewsUI:
                 html.Div("Applies to original and result alike. Off: every stored voxel is drawn as it is.", classes="medsr-hint mt-2")
 
     def _frames(self, name) -> None:
-        with html.Div(v_if=(f"{name.frames} > 1",), classes="d-flex align-center ml-2", style="width: 190px"):
+        with html.Div(v_if=(f"{name.frames} > 1",), classes="medsr-frames d-flex align-center ml-2", style="width: 190px"):
             v3.VIcon("mdi-heart-pulse", size="small", classes="mr-2")
             v3.VSlider(v_model=(name.frame,), min=1, max=(name.frames,), step=1, hide_details=True, color="primary", id="frame")
             html.Span("{{ " + name.frame + " }}/{{ " + name.frames + " }}", classes="medsr-hint ml-2")
+
+    def _cursor(self, name) -> None:
+        with v3.VBtn(
+            "Cursor",
+            click=f"{name.cursor} = !{name.cursor}",
+            variant=(f"{name.cursor} ? 'tonal' : 'text'",),
+            color=(f"{name.cursor} ? 'primary' : undefined",),
+            size="small",
+            prepend_icon="mdi-crosshairs",
+            id="cursor",
+        ):
+            v3.VTooltip("The same place in every view, and what is there", activator="parent", location="bottom")
 
     def _overlay(self, name) -> None:
         with html.Div(v_if=(name.has_fidelity,), classes="d-flex align-center"):
