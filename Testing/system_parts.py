@@ -31,7 +31,7 @@ def missing() -> list[str]:
     if chromium() is None:
         sentences.append("No Chromium found: browser tests are skipped; install chromium, or `playwright install chromium`.")
     if sys.platform.startswith("linux") and not all(map(ctypes.util.find_library, ("xkbcommon", "dbus-1", "fontconfig"))):
-        sentences.append("Qt's libraries are missing: the widget tests are skipped; install libxkbcommon0 libdbus-1-3 libfontconfig1 libgl1.")
+        sentences.append("Qt's libraries are missing: widget tests are skipped; install libxkbcommon0 libdbus-1-3 libfontconfig1 libgl1.")
     if not shutil.which("cmake") or not (shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")):
         sentences.append("CMake or a compiler is missing: the packaging test is skipped; install cmake and g++.")
     return sentences
