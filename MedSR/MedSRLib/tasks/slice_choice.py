@@ -28,9 +28,11 @@ BACKGROUND = 0.1
 PSNR_CEILING = 100.0
 """What an exact slice counts in dB, so that one empty slice does not make a mean infinite."""
 TINY = 1e-12
-MARGIN_DB = 0.1
-"""How much better than linear another method has to be. Where slices resemble each other so much that nothing is, linear's
-error falls faster than any other's when the gap is halved (an isotropic T1 thinned twice: level here, 1 dB ahead in use)."""
+MARGIN_DB = 0.25
+"""How much better than linear another method has to be. Where slices resemble each other so much that little is gained, linear's
+error falls faster than any other's when the gap is halved: of 15 volumes, those with a gain of 0.30 dB and more here kept one in
+use, those with 0.00 and 0.15 dB (parts of a smooth isotropic T1) were 1.0 and 0.1 dB worse. One of 3 mm slices that had been
+interpolated before (abdomen) looks 0.5 dB better here and is 2 dB worse: nothing in its kept slices tells."""
 LEAST_SLOPE = 0.25
 """A fitted slope below this says that the pattern of the expected error was lost over the doubled gap, not that there is none."""
 
