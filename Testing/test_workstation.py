@@ -258,7 +258,7 @@ def test_a_bad_file_becomes_a_sentence_on_the_page(page, tmp_path):
     page.tab.wait_for_selector("#load-message")
     assert "broken.nrrd" in page.tab.inner_text("#load-message")
     page.open_path(tmp_path / "absent.nii.gz")
-    page.tab.wait_for_function("document.querySelector('#load-message').innerText.includes('no such file')")
+    page.tab.wait_for_function("document.querySelector('#load-message')?.innerText.includes('no such file')")
 
 
 def test_an_uploaded_file_is_opened_under_a_harmless_name(page, server):
@@ -282,7 +282,7 @@ def test_the_sample_is_listed_and_drawn(with_sample):
 def test_options_out_of_their_limits_are_refused_in_a_sentence(with_sample):
     with_sample.set_option("spacing_mm", "-1")
     with_sample.tab.click("#run")
-    with_sample.tab.wait_for_function("document.querySelector('#notes').innerText.includes('out of range')")
+    with_sample.tab.wait_for_function("document.querySelector('#notes')?.innerText.includes('out of range')")
     with_sample.set_option("spacing_mm", "0")
 
 
@@ -295,7 +295,7 @@ def test_cancel_ends_the_job_at_once(with_sample, server):
     page.tab.wait_for_timeout(500)
     started = time.monotonic()
     page.tab.click("#cancel")
-    page.tab.wait_for_function("document.querySelector('#notes').innerText.includes('Cancelled')")
+    page.tab.wait_for_function("document.querySelector('#notes')?.innerText.includes('Cancelled')")
     assert time.monotonic() - started < 5
     assert page.tab.locator("#run").is_enabled()
     for _ in range(50):
@@ -450,6 +450,51 @@ def test_a_reload_keeps_the_session(with_result):
     assert len(with_result.rows()) >= 2
 
 
+def test_dropped_files_are_opened(with_result, small_volume):
+    """What a browser does on a drop, without the hand: the page reads the files of the event."""
+    count = len(with_result.rows())
+    with_result.tab.evaluate(
+        """async (bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "dropped.nrrd"));
+            window.dispatchEvent(new DragEvent("dragenter", { dataTransfer: data }));
+            window.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+        }""",
+        list(small_volume.read_bytes()),
+    )
+    with_result.tab.wait_for_function(f"document.querySelectorAll('.medsr-row').length === {count + 1}")
+    assert "64 × 64 × 9" in with_result.rows()[-1]
+
+
+def test_pictures_for_the_readme(browser, tmp_path):
+    """Taken anew with MEDSR_SCREENSHOTS=Resources/Screenshots: the sample, by the default method."""
+    folder = os.environ.get("MEDSR_SCREENSHOTS", "")
+    if not folder:
+        pytest.skip("MEDSR_SCREENSHOTS does not name a folder")
+    own = Server(tmp_path)
+    page = Page(browser, own.link)
+
+    def save(name: str) -> None:
+        page.tab.mouse.move(700, 500)
+        page.tab.wait_for_timeout(5000)
+        page.tab.screenshot(path=Path(folder) / name, type="jpeg", quality=88)
+
+    page.open_path(SAMPLE)
+    page.tab.wait_for_selector(".medsr-row")
+    page.tab.click("#run")
+    page.tab.wait_for_selector("#result", timeout=10 * PATIENT)
+    save("workstation.jpg")
+    page.tab.click("#mode-coronal")
+    page.tab.click("#overlay", force=True)
+    save("workstation-fidelity.jpg")
+    page.tab.click("#evaluate")
+    page.tab.wait_for_selector("#evaluation-table tbody tr", timeout=10 * PATIENT)
+    save("workstation-evaluation.jpg")
+    page.tab.close()
+    assert own.stop() == 0
+    assert all(path.stat().st_size < 250_000 for path in Path(folder).glob("workstation*.jpg"))
+
+
 def test_nothing_left_the_computer_and_nothing_complained(page, server):
     local = (server.address, server.address.replace("http", "ws"), "data:", "blob:")
     assert [url for url in page.requests if not url.startswith(local)] == []
@@ -472,3 +517,29 @@ def test_file_names_are_made_harmless():
     assert transfer.safe_name("..") == "file"
     long = transfer.safe_name("a" * 300 + ".nii.gz")
     assert long.endswith(".nii.gz") and len(long) <= transfer.NAME_LENGTH
+
+
+def test_without_egl_one_sentence_says_what_to_install(monkeypatch):
+    from MedSRLib.errors import DependencyError
+    from MedSRLib.workstation import environment
+
+    def missing(_name: str):
+        raise OSError("cannot open shared object file")
+
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    monkeypatch.setattr(environment.ctypes, "CDLL", missing)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("VTK_DEFAULT_OPENGL_WINDOW", raising=False)
+    with pytest.raises(DependencyError, match="libegl1") as error:
+        environment.prepare_drawing()
+    assert error.value.sentence().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [([0.0, 0.0, 0.0], 0.0, 1.0), ([np.nan, np.nan], 0.0, 1.0), ([np.nan, 1.0, 3.0, np.inf], 1.0, 3.0), ([7, 7, 7], 7.0, 8.0)],
+)
+def test_the_grey_window_is_never_empty_nor_infinite(values, low, high):
+    window = pytest.importorskip("MedSRLib.workstation.window").window_of(np.array(values))
+    assert window.low < window.high and np.isfinite([window.low, window.high]).all()
+    assert (window.lowest, window.highest) == (low, high)

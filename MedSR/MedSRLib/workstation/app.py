@@ -35,7 +35,7 @@ class Workstation:
     """folder: a private folder for uploads and results; the caller removes it."""
 
     def __init__(self, folder: Path, gate: Gate) -> None:
-        self.server = get_server("medsr", client_type="vue3")
+        self.server = get_server(folder.name, client_type="vue3")
         self._folder, self._gate, self.runner, self._stopping = folder, gate, Runner(), False
         self.server.enable_module(trame_rca_module)  # before the start: its protocol cannot be added to a running server
         self._app = SlicerApp()

@@ -25,7 +25,6 @@ def serve(files: list[str], port: int, open_browser: bool, announce: Callable[[s
     """Run until stopped; the temporary folder and the child process are gone when it returns."""
     os.environ["TRAME_ARGS"] = ""  # trame would read this command's own arguments as its own, --host among them
     folder = Path(tempfile.mkdtemp(prefix="medsr_app_"))
-    folder.chmod(0o700)
     gate = Gate()
 
     def ready(used_port: int) -> None:

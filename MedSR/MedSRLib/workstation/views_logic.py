@@ -22,9 +22,9 @@ from .preview import slice_step_mm
 from .slice_view_ui import create_slice_view_ui, slice_view_state
 from .theme import ORIGINAL_COLOR, RESULT_COLOR
 from .views_ui import ViewsState, ViewsUI
+from .window import window_of
 
-WINDOW_PERCENTILES = (0.5, 99.8)
-"""Grey values shown as black and white at first: robust against a few bright vessels."""
+WINDOW_STEPS = 500
 FIT_DELAY_S = 0.05
 MODE_ICONS = {"Coronal": "mdi-axis-x-rotate-clockwise", "Sagittal": "mdi-axis-y-rotate-clockwise", "Axial": "mdi-axis-z-rotate-clockwise"}
 
@@ -207,15 +207,11 @@ class ViewsLogic(BaseLogic[ViewsState]):
                     slicer.util.updateVolumeFromArray(entry.fidelity_node, np.ascontiguousarray(entry.fidelity[index].array))
 
     def _auto_window(self) -> None:
-        array = self._original.frames[0].array
-        low, high = (float(v) for v in np.percentile(array, WINDOW_PERCENTILES))
-        lowest, highest = float(array.min()), float(array.max())
-        if high <= low:
-            low, high = lowest, max(highest, lowest + 1.0)
-        self.data.low, self.data.high = min(lowest, low), max(highest, high)
-        self.data.step = (self.data.high - self.data.low) / 500
-        self.data.window = [low, high]
-        self._apply_window(low, high)
+        window = window_of(self._original.frames[0].array)
+        self.data.low, self.data.high = window.lowest, window.highest
+        self.data.step = (window.highest - window.lowest) / WINDOW_STEPS
+        self.data.window = [window.low, window.high]
+        self._apply_window(window.low, window.high)
 
     def _apply_window(self, low: float, high: float) -> None:
         unit = str(self._original.frames[0].meta.get("units") or "") if self._original else ""
@@ -237,7 +233,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         on = bool(self.data.overlay and self._result and self._result.fidelity_node)
         text = ""
         if on:
-            unit = str(self._original.frames[0].meta.get("units") or "")
+            unit = str(self._original.frames[0].meta.get("units") or "image units")
             text = f"{full_scale(self._result.fidelity[0].array):.3g} {unit}".rstrip()
         for side, orientation, view in self._views():
             if side == "Result":

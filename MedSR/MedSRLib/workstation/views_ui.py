@@ -106,7 +106,9 @@ class ViewsUI:
 
     def _overlay(self, name) -> None:
         with html.Div(v_if=(name.has_fidelity,), classes="d-flex align-center"):
-            v3.VSwitch(v_model=(name.overlay,), label="Fidelity map", hide_details=True, id="overlay", classes="mr-3 flex-grow-0")
+            with html.Div(classes="mr-3"):
+                v3.VSwitch(v_model=(name.overlay,), label="Fidelity map", hide_details=True, id="overlay")
+                v3.VTooltip("Expected absolute error of each voxel. Acquired slices are exact.", activator="parent", location="bottom")
             v3.VSlider(
                 v_if=(name.overlay,),
                 v_model=(name.opacity,),
