@@ -123,7 +123,8 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._bind(None)
 
     def cleanup(self):
-        self.panel.close()
+        if self.panel is not None:  # where the page could not be made, there is nothing to end
+            self.panel.close()
         self._bind(None)
         self.removeObservers()
 
@@ -227,7 +228,10 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         def prepare():
             self.logic.ensure_dependencies(method, self.panel.log)
             work.append(make())
-            return work[0].specification()
+            specification = work[0].specification()
+            for warning in work[0].warnings:
+                self.panel.log(warning)
+            return specification
 
         self.panel.run(prepare, lambda outcome: show(work[0].collect(outcome), outcome), finally_=lambda: [job.close() for job in work])
 
@@ -239,7 +243,9 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _show_evaluation(self, evaluation, outcome) -> None:
         self.panel.log(_("Filled the table {name}.").format(name=evaluation.table.GetName()))
-        viewing.show_evaluation(evaluation.table, evaluation.chart)
+        for chosen in (outcome.report.get("chosen") or {}).values():
+            self.panel.log(str(chosen.get("why", "")))
+        viewing.show_evaluation(evaluation.summary or evaluation.table, evaluation.chart)
 
 
 class MedSRSliceInterpLogic(ScriptedLoadableModuleLogic):

@@ -335,8 +335,17 @@ def test_evaluate_fills_a_table_and_a_plot(a_page, a_sample, errors_shown):
     assert {"slice", "method", "ssim"} <= set(names)
     methods = {table.GetValueByName(i, "method").ToString() for i in range(table.GetNumberOfRows())}
     assert {"linear", "flow"} <= methods
+    summary = slicer.mrmlScene.GetFirstNodeByName("crop slice evaluation by method").GetTable()
+    assert {summary.GetValueByName(i, "method").ToString() for i in range(summary.GetNumberOfRows())} == methods
+    rows = [i for i in range(table.GetNumberOfRows()) if table.GetValueByName(i, "method").ToString() == "linear"]
+    by_hand = [table.GetValueByName(i, "ssim").ToDouble() for i in rows]
+    assert summary.GetValueByName(_row(summary, "linear"), "ssim").ToDouble() == pytest.approx(np.mean(by_hand), abs=1e-3)
     chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() == len(methods)
+
+
+def _row(table, method: str) -> int:
+    return next(i for i in range(table.GetNumberOfRows()) if table.GetValueByName(i, "method").ToString() == method)
 
 
 # --------------------------------------------------------------------------------------------------- cancel and fail

@@ -14,7 +14,18 @@ vtk = pytest.importorskip("vtk")
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "MedSR")]
 
 from MedSRLib.errors import InputError  # noqa: E402
-from MedSRLib.scene import aftercare, attributes, exchange, fidelity, nodes, segmentations, sequences, tables, thick  # noqa: E402
+from MedSRLib.scene import (  # noqa: E402
+    aftercare,
+    attributes,
+    exchange,
+    fidelity,
+    nodes,
+    segmentations,
+    sequences,
+    slice_jobs,
+    tables,
+    thick,
+)
 from MedSRLib.volume import Volume  # noqa: E402
 from slicer_host import application  # noqa: E402
 
@@ -318,3 +329,21 @@ def test_the_plot_has_a_box_for_each_method(scene):
     table = series[1].GetTableNode().GetTable()
     assert table.GetColumnByName(series[1].GetYColumnName()).GetRange() == (0.6, 0.9)
     assert table.GetColumnByName(series[1].GetXColumnName()).GetRange() == (pytest.approx(1.7), pytest.approx(2.3))
+
+
+# ------------------------------------------------------------------------------------------------ between nodes and files
+
+
+def test_a_job_tells_what_was_hardened_and_refuses_to_overwrite_its_input(scene, a_volume):
+    node = nodes.add_node(scene, a_volume, "cine")
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    with pytest.raises(InputError, match="the input itself"):
+        slice_jobs.InterpolateJob(node, {}, output=node)
+    job = slice_jobs.InterpolateJob(node, {"factor": 2.0})
+    wanted = job.specification()
+    assert job.warnings == ("cine lies under the transform moved, which was hardened into the result.",)
+    assert wanted.task == "interpolate_slices" and wanted.options == {"factor": 2.0} and set(wanted.outputs) == {"volume", "fidelity"}
+    assert exchange.load(wanted.inputs["volume"])[0].affine == pytest.approx(a_volume.affine, abs=1e-4)
+    job.close()
+    assert not Path(wanted.inputs["volume"]).parent.exists()

@@ -24,6 +24,17 @@ def property_names(widget: QtCore.QObject) -> set[str]:
     return {meta.property(i).name() for i in range(meta.propertyCount())} | {"name"}
 
 
+class Relay:
+    """A connected slot. It is put out of action, not disconnected: PySide 6.12 frees the True that its disconnect returns."""
+
+    def __init__(self, slot: Any) -> None:
+        self.slot = slot
+
+    def __call__(self, *values: Any) -> None:
+        if self.slot is not None:
+            self.slot(*values)
+
+
 class PythonQt:
     """Mixin: what PythonQt makes of a QObject."""
 
@@ -59,12 +70,17 @@ class PythonQt:
             return signal
 
     def connect(self, signature: str, slot: Any) -> bool:
-        self._signal(signature).connect(slot)
+        relay = Relay(slot)
+        self._signal(signature).connect(relay)
+        self._relays = [*getattr(self, "_relays", ()), (signature, relay)]
         return True
 
     def disconnect(self, signature: str, slot: Any) -> bool:
-        self._signal(signature).disconnect(slot)
-        return True
+        for known, relay in getattr(self, "_relays", ()):
+            if known == signature and relay.slot == slot:
+                relay.slot = None
+                return True
+        raise ValueError(f"{type(self).__name__}: {signature!r} is not connected to this")
 
 
 def _qt_signals(base: str) -> set[str]:

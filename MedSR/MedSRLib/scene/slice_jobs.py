@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ..jobs_files import provenance_path
 from ..jobs_specification import Outcome, Specification
 from ..volume import Volume
 from . import attributes, tables
-from .aftercare import dress
+from .aftercare import dress, place_beside
 from .exchange import Workspace, load
 from .fidelity import add_fidelity
 from .nodes import add_node, set_node
@@ -66,13 +66,15 @@ class InterpolateJob:
         self.files.close()
 
     def specification(self) -> Specification:
-        """Write the input files and say what is to be done."""
+        """Write the input files and say what is to be done. `warnings` then tells what the user should know of them."""
         inputs = {"volume": self._export()}
+        self.warnings = _transform_warning(self.source)
         outputs = {"volume": self.files.path("output.nrrd")}
         if self.wants_fidelity:
             outputs["fidelity"] = self.files.path("fidelity.nrrd")
         if self.segmentation is not None:
-            inputs["segmentation"], self.segments, self.warnings = self.files.export_segmentation(self.segmentation, self.source)
+            inputs["segmentation"], self.segments, warnings = self.files.export_segmentation(self.segmentation, self.source)
+            self.warnings += warnings
             outputs["segmentation"] = self.files.path("segmentation_output.nrrd")
         return Specification(self.task, _text(inputs), _text(outputs), self.options)
 
@@ -129,9 +131,10 @@ class InterpolateJob:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The nodes that an evaluation made."""
+    """The nodes that an evaluation made. table: a row a left-out slice and method; summary: a row a method."""
 
     table: Any
+    summary: Any = None
     chart: Any = None
 
 
@@ -142,6 +145,7 @@ class EvaluateJob:
 
     def __init__(self, source: Any, options: Mapping[str, Any] | None = None) -> None:
         self.source, self.options = source, dict(options or {})
+        self.warnings: tuple[str, ...] = ()
         self.files = Workspace()
 
     def close(self) -> None:
@@ -162,8 +166,21 @@ class EvaluateJob:
         columns, rows = tables.read_csv(Path(written[0]))
         scene, name = self.source.GetScene(), self.source.GetName()
         table = tables.add_table(scene, columns, rows, f"{name} slice evaluation")
-        table.SetNodeReferenceID(attributes.SOURCE_ROLE, self.source.GetID())
-        return Evaluation(table, self._chart(scene, columns, rows, name))
+        summary = self._summary(scene, outcome.report.get("summary") or (), name)
+        for node in (table, summary):
+            if node is not None:
+                node.SetNodeReferenceID(attributes.SOURCE_ROLE, self.source.GetID())
+                place_beside(node, self.source)
+        return Evaluation(table, summary, self._chart(scene, columns, rows, name))
+
+    @staticmethod
+    def _summary(scene: Any, rows: Sequence[Mapping[str, Any]], name: str) -> Any:
+        """The means by method, as the report gives them; None where it gives none."""
+        if not rows:
+            return None
+        columns = list(rows[0])
+        texts = [["" if row.get(c) is None else str(row[c]) for c in columns] for row in rows]
+        return tables.add_table(scene, columns, texts, f"{name} slice evaluation by method")
 
     @staticmethod
     def _chart(scene: Any, columns: list[str], rows: list[list[str]], name: str) -> Any:
@@ -177,6 +194,13 @@ class EvaluateJob:
 def _check_present(node: Any) -> None:
     if node.GetScene() is None:
         raise InputError("the volume was removed before the job was done", where=node.GetName())
+
+
+def _transform_warning(node: Any) -> tuple[str, ...]:
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return ()
+    return (f"{node.GetName()} lies under the transform {transform.GetName()}, which was hardened into the result.",)
 
 
 def _text(paths: Mapping[str, Path]) -> dict[str, str]:
