@@ -272,6 +272,20 @@ def test_an_uploaded_file_is_opened_under_a_harmless_name(page, server):
     page.tab.wait_for_selector(".medsr-row", state="detached")
 
 
+def test_an_upload_that_cannot_be_read_becomes_a_sentence(page):
+    with page.tab.expect_file_chooser() as chooser:
+        page.tab.click("#open-files")
+    chooser.value.set_files([{"name": "letter.nrrd", "mimeType": "text/plain", "buffer": b"dear colleague"}])
+    page.tab.wait_for_function("document.querySelector('#load-message')?.innerText.includes('letter.nrrd')")
+    with page.tab.expect_file_chooser() as chooser:
+        page.tab.click("#open-files")
+    page.tab.route("**/upload", lambda route: route.fulfill(status=413, body='{"error": "Too large."}'))
+    chooser.value.set_files([{"name": "big.nrrd", "mimeType": "text/plain", "buffer": b"0"}])
+    page.tab.wait_for_function("document.querySelector('#load-message')?.innerText.includes('Too large.')")
+    page.tab.unroute("**/upload")
+    page.complaints[:] = [text for text in page.complaints if "413" not in text]  # the browser itself notes the refusal
+
+
 def test_the_sample_is_listed_and_drawn(with_sample):
     assert "176 × 176 × 20" in with_sample.rows()[0] and "5 mm" in with_sample.rows()[0]
     for view in range(3):

@@ -13,6 +13,7 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from trame_server.utils.asynchronous import create_task
 
@@ -47,6 +48,7 @@ def serve(files: list[str], port: int, open_browser: bool, announce: Callable[[s
 async def _run(folder: Path, gate: Gate, files: list[str], port: int, ready: Callable[[int], None]) -> None:
     workstation = Workstation(folder, gate)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_on_stray_failure)
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; or not the main thread
             loop.add_signal_handler(number, lambda: create_task(workstation.stop()))
@@ -55,6 +57,12 @@ async def _run(folder: Path, gate: Gate, files: list[str], port: int, ready: Cal
         await workstation.serve(port, ready)
     finally:
         workstation.runner.close()
+
+
+def _on_stray_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A tab that closes while it is being sent something is no failure; anything else is reported as usual."""
+    if not isinstance(context.get("exception"), ConnectionError):
+        loop.default_exception_handler(context)
 
 
 def _announce(link: str) -> None:

@@ -1,7 +1,7 @@
 // Files from the user's disk to the server: the picker, drag and drop (folders too), and one upload with its progress.
 window.medsr = (() => {
   const set = (name, value) => window.trame && window.trame.state.set(name, value);
-  const names = { percent: "", message: "" };
+  const names = { percent: "LibraryState__upload_percent", message: "LibraryState__message" }; // as library_ui.py has them
 
   function send(files) {
     if (!files.length) return;
@@ -41,9 +41,14 @@ window.medsr = (() => {
   async function drop(event) {
     event.preventDefault();
     document.body.classList.remove("medsr-dragging");
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry()).filter(Boolean);
+    // Files are taken at once: after the first await the event holds nothing. Only folders need to be walked.
+    const files = [...event.dataTransfer.items].filter((item) => item.kind === "file");
+    const dropped = files.map((item) => ({ file: item.getAsFile(), entry: item.webkitGetAsEntry && item.webkitGetAsEntry() }));
     const found = [];
-    for (const entry of entries) await walk(entry, found);
+    for (const { file, entry } of dropped) {
+      if (entry && entry.isDirectory) await walk(entry, found);
+      else if (file) found.push({ file, path: file.name });
+    }
     send(found);
   }
 
@@ -54,5 +59,5 @@ window.medsr = (() => {
   window.addEventListener("dragover", (e) => { if (holdsFiles(e)) e.preventDefault(); });
   window.addEventListener("drop", (e) => { depth = 0; if (holdsFiles(e)) drop(e); });
 
-  return { pick, names };
+  return { pick };
 })();
