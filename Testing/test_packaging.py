@@ -69,12 +69,14 @@ def test_an_extension_unpacked_anywhere_can_list_its_tasks_and_models(built, tmp
     assert run.stdout.startswith("['interpolate-slices'")
 
 
-def test_the_extension_describes_itself_and_runs_each_modules_test(built):
+def test_the_extension_describes_itself_and_runs_each_modules_test(built, root):
     said = dict(line.split("=", 1) for line in (built / "description.txt").read_text(encoding="utf-8").splitlines())
     assert said["DEPENDS"] == "PyTorch" and "non-commercial" in said["DESCRIPTION"]
     assert said["MODULES"].split(";") == list(MODULES)
     assert said["TESTS"].split(";") == [f"{name}.py" for name in MODULES]
     assert said["ICONURL"].endswith("/Resources/MedSR.png") and said["HOMEPAGE"].endswith("/SlicerMedSR")
+    for address in (said["ICONURL"], *said["SCREENSHOTURLS"].split()):
+        assert (root / address.partition("/main/")[2]).is_file(), address
 
 
 def test_a_file_that_does_not_exist_stops_the_configuration(tmp_path):
