@@ -46,5 +46,5 @@ def laplace(expected_error: Tensor, made: Tensor, true: Tensor) -> Tensor:
 
     |e| / s + log s, lowest where s is the expected |e|. `made` receives no gradient.
     """
-    error = (made.detach() - true).abs()
+    error, expected_error = (made.detach() - true).abs(), expected_error.clamp_min(1e-6)
     return (error / expected_error + expected_error.log()).mean()

@@ -19,6 +19,8 @@ FLOW_SCALE = 0.1
 """Brings flows of some ten pixels to the size of the other inputs."""
 UNWARPED = 4.0
 """Untrained, a slice as it lies weighs exp(−4) of the same slice warped."""
+ANCHORS = (1 / 6, 1 / 2, 5 / 6)
+"""Where between two slices the network is run in use, evenly spaced; in training it runs at each alpha."""
 SMALLEST_SCALE = 1e-3
 """Lower limit of the expected error, as a share of the normalised intensity range."""
 
@@ -125,24 +127,47 @@ class SliceRefiner(nn.Module):
         return Pair((_padded(a), _padded(b)), (features_a, features_b), a_to_b, b_to_a, size)
 
     def at(self, pair: Pair, alpha: Tensor) -> Made:
-        """The slices at alpha (n,) between the slices of `pair`; a pair of batch size 1 serves any number of alphas."""
+        """The slices at alpha (n,) between the slices of `pair`; a pair of batch size 1 serves any number of alphas.
+
+        In evaluation the network runs at ANCHORS only; what it says of blending, residual and flow is interpolated between
+        them, then applied to the slices warped to alpha itself.
+        """
+        if self.training:
+            return self._made(pair, alpha, self._fields(pair, alpha))
+        return self._made(pair, alpha, self._interpolated(pair, alpha))
+
+    def _interpolated(self, pair: Pair, alpha: Tensor) -> Tensor:
+        anchors = torch.tensor(ANCHORS, device=alpha.device, dtype=alpha.dtype)
+        place = ((alpha - anchors[0]) / (anchors[1] - anchors[0])).clamp(0, len(ANCHORS) - 1)
+        low, high = place.floor().long(), place.ceil().long()
+        needed, position = torch.unique(torch.cat([low, high]), return_inverse=True)
+        fields = self._fields(pair, anchors[needed])
+        low, high = position.chunk(2)
+        return torch.lerp(fields[low], fields[high], place.frac().view(-1, 1, 1, 1).to(fields))
+
+    def _fields(self, pair: Pair, alpha: Tensor) -> Tensor:
+        """What the network says at alpha (n,): (n, c, h / 2, w / 2): scale of the error, preferences, residual, flow steps."""
         n = len(alpha)
         images, features = ([x.expand(n, -1, -1, -1) for x in xs] for xs in (pair.images, pair.features))
         share = alpha.view(-1, 1, 1, 1).to(images[0])
-        bump = 4 * share * (1 - share)
         flows = [share * pair.b_to_a, (1 - share) * pair.a_to_b]
         hidden = self.join(torch.cat(self._inputs(images, features, flows, share), 1))
-        heads = self.heads(hidden)
+        return torch.cat([F.softplus(self.error_head(hidden.detach()) - 3), self.heads(hidden)], 1)
+
+    def _made(self, pair: Pair, alpha: Tensor, fields: Tensor) -> Made:
+        images = [x.expand(len(alpha), -1, -1, -1) for x in pair.images]
+        share = alpha.view(-1, 1, 1, 1).to(images[0])
+        bump = 4 * share * (1 - share)
+        flows = [share * pair.b_to_a, (1 - share) * pair.a_to_b]
         if self.adjust:
-            steps = doubled(heads[:, 16:]) * bump
+            steps = doubled(fields[:, 20:]) * bump
             flows = [flow + step for flow, step in zip(flows, steps.chunk(2, 1), strict=True)]
-        *preferences, residual = (F.pixel_shuffle(heads[:, i : i + 4], 2) for i in (0, 4, 8, 12))
+        scale, *preferences, residual = F.pixel_shuffle(fields[:, :20], 2).split(1, 1)
         blend = _blend([*(warp(i, f) for i, f in zip(images, flows, strict=True)), *images], preferences, share)
         value = blend + bump * residual
-        error = bump * (F.softplus(F.pixel_shuffle(self.error_head(hidden.detach()), 2) - 3) + SMALLEST_SCALE)
         value = torch.where(share == 0, images[0], torch.where(share == 1, images[1], value))
         h, w = pair.size
-        return Made(*(x[..., :h, :w] for x in (value, error, blend)))
+        return Made(*(x[..., :h, :w] for x in (value, bump * (scale + SMALLEST_SCALE), blend)))
 
     def _inputs(self, images: list[Tensor], features: list[Tensor], flows: list[Tensor], share: Tensor) -> list[Tensor]:
         small = [halved(flow) for flow in flows]
