@@ -17,7 +17,7 @@ TORCH_PACKAGE := torch==$(TORCH_PACKAGE)+cpu
 else
 TORCH_PACKAGE := torch==$(TORCH_PACKAGE)
 endif
-TORCH_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 20
+TORCH_INDEX := --no-deps --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 20
 else
 TORCH_PACKAGE := torch
 TORCH_INDEX :=
