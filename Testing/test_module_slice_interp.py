@@ -265,7 +265,7 @@ def test_a_click_makes_a_volume_of_the_right_size_and_spacing(a_page, a_sample, 
     error = slicer.util.arrayFromVolume(slicer.mrmlScene.GetFirstNodeByName("pig_cine expected error"))
     assert error.shape == (39, 176, 176) and error[::2].max() == 0 and error[1::2].max() > 0
     assert fractions == sorted(fractions[:-1]) + fractions[-1:] and len([f for f in fractions if 0 < f < 100]) >= 3
-    assert a_page.ui.applyButton.text == "Apply" and a_page.ui.progressBar.visible is False
+    assert a_page.ui.applyButton.text == "Interpolate slices" and a_page.ui.progressBar.visible is False
     assert a_page.ui.statusLabel.text.startswith("Done in") and "flow" in a_page.ui.logText.toPlainText()
 
 
@@ -365,7 +365,7 @@ def test_cancel_ends_the_child_and_leaves_nothing_behind(a_page, a_sample, error
     a_page.ui.applyButton.click()
     assert "Cancelling" in a_page.ui.statusLabel.text
     until(lambda: not a_page.panel.running, 10)
-    assert a_page.ui.statusLabel.text == "Cancelled." and a_page.ui.applyButton.text == "Apply" and errors_shown == []
+    assert a_page.ui.statusLabel.text == "Cancelled." and a_page.ui.applyButton.text == "Interpolate slices" and errors_shown == []
     assert not folder.exists() and slicer.mrmlScene.GetNumberOfNodes() == before
     assert not _alive(jobs[0].pid)
 
@@ -447,7 +447,7 @@ def test_a_fault_of_ours_leaves_the_page_ready(a_page, a_sample, errors_shown):
     a_page.ui.applyButton.click()
     job.end(Outcome({"volume": 3}, {}, 1.0))
     until(lambda: not a_page.panel.running, 5)
-    assert "something unexpected happened" in errors_shown[0] and a_page.ui.applyButton.text == "Apply"
+    assert "something unexpected happened" in errors_shown[0] and a_page.ui.applyButton.text == "Interpolate slices"
 
 
 def test_progress_and_warnings_are_shown_as_they_come(a_page, a_sample):

@@ -1,4 +1,4 @@
-"""The part that every MedSR page has: Apply that becomes Cancel, progress with the time left, one error sentence, a log.
+"""The part that every MedSR page has: a main button that becomes Cancel, progress with the time left, one error sentence, a log.
 
 The page's .ui file names its widgets `applyButton`, `progressBar`, `statusLabel`, `errorLabel` and `logText`.
 The work is a child process; a QTimer asks it what it has to say, so that Slicer never waits.
@@ -18,7 +18,7 @@ from ..errors import Cancelled, MedSRError
 POLL_MS = 100
 END_SECONDS = 2.0
 """A cancelled child is gone within this time."""
-APPLY, CANCEL = "Apply", "Cancel"
+CANCEL = "Cancel"
 
 
 def time_left(seconds: float | None) -> str:
