@@ -6,7 +6,7 @@ Conventions, everywhere in MedSR: arrays are (z, y, x) or (z, y, x, channel); sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -104,3 +104,8 @@ class Volume:
         if "meta" in changes:
             changes["meta"] = {**self.meta, **changes["meta"]}
         return replace(self, **changes)
+
+
+def frames_of(image: Volume | Sequence[Volume]) -> tuple[Volume, ...]:
+    """The frames of an image: a single Volume is its only frame."""
+    return (image,) if isinstance(image, Volume) else tuple(image)

@@ -58,13 +58,15 @@ class Result:
     report: Mapping[str, Any] = field(default_factory=dict)
 
 
-def evaluate_slices(volume: Sequence[Volume], options: Options = Options(), *, progress: Progress = Progress()) -> Result:
+def evaluate_slices(volume: Volume | Sequence[Volume], options: Options = Options(), *, progress: Progress = Progress()) -> Result:
     """Score every method on the left-out slices of one volume (of its first frame, where it has several).
 
     Slices 1, 3, 5 … are left out and rebuilt from 0, 2, 4 …; nothing that is fitted or chosen sees them. Raises InputError
     for a volume of fewer than 3 slices or one that cannot be interpolated, OptionError for an unknown method.
     """
-    frames = (volume,) if hasattr(volume, "array") else tuple(volume)
+    from ..volume import frames_of
+
+    frames = frames_of(volume)
     name = str(frames[0].meta.get("name", "volume")) if frames else "volume"
     return score_cohort({name: frames}, options, progress=progress)
 

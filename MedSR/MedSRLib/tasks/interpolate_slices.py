@@ -77,7 +77,7 @@ class Result:
 
 
 def interpolate_slices(
-    volume: Sequence[Volume],
+    volume: Volume | Sequence[Volume],
     options: Options = Options(),
     *,
     segmentation: Volume | Sequence[Volume] | None = None,
@@ -90,7 +90,8 @@ def interpolate_slices(
     distance between them. An acquired slice that lies on this grid is copied bit for bit; its fidelity is 0. Voxel axes
     keep their order and direction. Raises InputError, OptionError, ModelError, ResourceError, DependencyError.
     """
+    from ..volume import frames_of
     from .slice_engine import run
 
     validate(options)
-    return run((volume,) if hasattr(volume, "array") else tuple(volume), options, segmentation, progress)
+    return run(frames_of(volume), options, segmentation, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,8 +68,17 @@ def learned(
     module = models.build(card.id, chosen)
 
     def run(slices: np.ndarray, positions_mm: np.ndarray, targets_mm: np.ndarray, progress: Progress) -> Synthesis:
-        settings = {"device": chosen, "batch_size": batch_size, "self_ensemble": self_ensemble, "progress": progress, "warn": warn}
-        return synthesise(slices, positions_mm, targets_mm, module, **settings)
+        return synthesise(
+            slices,
+            positions_mm,
+            targets_mm,
+            module,
+            device=chosen,
+            batch_size=batch_size,
+            self_ensemble=self_ensemble,
+            progress=progress,
+            warn=warn,
+        )
 
     return Candidate(name, run, {"id": card.id, "sha256": card.sha256, "licence": card.licence, "device": chosen}, card)
 
@@ -84,7 +93,7 @@ def default_model() -> str:
     return next((card.id for card in cards if card.default), cards[0].id)
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
+def _ends(values: Collection[float]) -> tuple[float, float]:
     return float(min(values)), float(max(values))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import DependencyError, InputError, ModelError, OptionError
 from ..geometry import AXES, SlicePlan, bracket, cast_like, default_spacing_mm, place_slices, plan_slices, same_grid, swap_axis
 from ..run import Progress, check_memory
-from ..volume import Volume
+from ..volume import Volume, frames_of
 from .interpolate_slices import Options, Result
 from .slice_candidates import Candidate, classical, learned
 from .slice_choice import Calibration, Choice, Method, choose, try_methods
@@ -61,7 +61,8 @@ def run(frames: Sequence[Volume], options: Options, segmentation: Volume | Seque
 
 def pick(volume: Volume, slices: np.ndarray, options: Options, warnings: list[str], progress: Progress) -> tuple[Candidate, Choice]:
     """The method to use, and the trials on left-out slices of this volume that chose it (auto) or calibrate it (the others)."""
-    settings = {"device": options.device, "batch_size": options.batch_size, "self_ensemble": options.self_ensemble, "warn": warnings.append}
+    settings: dict[str, Any] = {"device": options.device, "batch_size": options.batch_size, "self_ensemble": options.self_ensemble}
+    settings["warn"] = warnings.append
     positions, why_not = volume.slice_positions_mm, ""
     if options.method == "auto":
         candidates, why_not = _automatic(options.model, settings)
@@ -154,7 +155,7 @@ def _memory_bytes(volume: Volume, plan: SlicePlan, frames: int) -> int:
 
 
 def _labels(segmentation: Volume | Sequence[Volume], reference: Volume, options: Options) -> Stack:
-    labels = segmentation if hasattr(segmentation, "array") else segmentation[0]
+    labels = frames_of(segmentation)[0]
     if labels.array.dtype.kind not in "bui":
         raise InputError("a segmentation holds whole numbers", where=str(labels.meta.get("name", "segmentation")))
     if not same_grid(labels, reference):

@@ -86,7 +86,7 @@ def split(volume: Volume, options: Options) -> Split:
 def rebuild(parts: Split, options: Options, progress: Progress = Progress()) -> tuple[dict[str, Synthesis], Choice, list[str]]:
     """The left-out slices by each method, `default` among them; what the default chose; warnings. Sees kept slices only."""
     warnings: list[str] = []
-    settings = {"device": options.device, "batch_size": options.batch_size, "self_ensemble": options.self_ensemble}
+    settings: dict[str, Any] = {"device": options.device, "batch_size": options.batch_size, "self_ensemble": options.self_ensemble}
     candidates = _candidates(options.methods, settings, warnings)
     kept = parts.volume.with_(
         array=parts.kept,

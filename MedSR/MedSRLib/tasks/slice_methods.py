@@ -109,4 +109,5 @@ def _local(difference: np.ndarray) -> np.ndarray:
 
 
 def _between(alpha: np.ndarray) -> np.ndarray:
-    return np.float32(4) * np.float32(alpha) * (1 - np.float32(alpha))
+    share = np.asarray(alpha, np.float32)
+    return 4 * share * (1 - share)

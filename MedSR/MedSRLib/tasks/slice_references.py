@@ -53,9 +53,10 @@ def _tvl1(slices: np.ndarray, positions_mm: np.ndarray, targets_mm: np.ndarray, 
     pairs = np.unique(below)
     for done, pair in enumerate(pairs):
         progress(done / len(pairs), f"TV-L1 between slices {pair + 1} and {pair + 2}")
-        both = [_xy(optical_flow_tvl1(scaled[p], scaled[q], attachment=attachment)) for p, q in ((pair, pair + 1), (pair + 1, pair))]
+        there = _xy(optical_flow_tvl1(scaled[pair], scaled[pair + 1], attachment=attachment))
+        back = _xy(optical_flow_tvl1(scaled[pair + 1], scaled[pair], attachment=attachment))
         for row in np.flatnonzero(below == pair):
-            from_a, from_b = warps_to(slices[pair], slices[pair + 1], *both, float(alpha[row]))
+            from_a, from_b = warps_to(slices[pair], slices[pair + 1], there, back, float(alpha[row]))
             values[row] = np.float32(1 - alpha[row]) * from_a + np.float32(alpha[row]) * from_b
     return Synthesis(values, np.zeros_like(values))
 

@@ -42,12 +42,13 @@ def interpolate_labels(
 
 def _depths(a: np.ndarray, b: np.ndarray, pixel_mm: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Signed distance in mm to the border of a label in both slices, positive inside; where it is absent, minus its depth in the other."""
-    depths = [_signed_distance(mask, pixel_mm) if mask.any() else None for mask in (a, b)]
-    if depths[0] is None:
-        depths[0] = np.full(a.shape, -float(depths[1].max()), np.float32)
-    if depths[1] is None:
-        depths[1] = np.full(b.shape, -float(depths[0].max()), np.float32)
-    return depths[0], depths[1]
+    if not a.any():
+        depth = _signed_distance(b, pixel_mm)
+        return np.full_like(depth, -depth.max()), depth
+    if not b.any():
+        depth = _signed_distance(a, pixel_mm)
+        return depth, np.full_like(depth, -depth.max())
+    return _signed_distance(a, pixel_mm), _signed_distance(b, pixel_mm)
 
 
 def _signed_distance(mask: np.ndarray, pixel_mm: tuple[float, float]) -> np.ndarray:
