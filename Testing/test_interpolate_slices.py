@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from MedSRLib.io import formats
 from MedSRLib.run import Progress
 from MedSRLib.tasks import slice_choice, slice_engine, slice_methods
 from MedSRLib.tasks.interpolate_slices import Options, interpolate_slices
+from MedSRLib.tasks.slice_candidates import Candidate
+from MedSRLib.tasks.synthesis import Synthesis
 from MedSRLib.volume import Volume
 
 METHODS = ("linear", "bspline", "lanczos", "flow")
@@ -235,6 +238,20 @@ def test_auto_says_why_and_shows_its_figures(a_heart):
     assert report["model"] is None or len(report["model"]["sha256"]) == 64
     assert tried[best]["slices"] == 4 and best in report["why"]
     json.dumps(report)
+
+
+@pytest.mark.parametrize(("method", "error", "told"), [("auto", 0.0, True), ("auto", 50.0, False), ("model", 50.0, True)])
+def test_a_volume_outside_the_model_s_range_is_told_where_the_model_is_used(monkeypatch, method, error, told):
+    def model(slices, positions_mm, targets_mm, progress):
+        z, y, x = np.meshgrid(targets_mm / 4, np.arange(32.0), np.arange(36.0), indexing="ij")
+        truth = 100 * np.exp(-((x - 14 - z) ** 2 + (y - 15) ** 2) / 60) + 5 * np.sin(x + y)
+        return Synthesis((truth + error).astype(np.float32), np.ones(truth.shape, np.float32))
+
+    card = SimpleNamespace(id="knees", valid_range={"modality": ("CT",)})
+    monkeypatch.setattr(slice_engine, "learned", lambda *args, **settings: Candidate("model", model, {"id": "knees"}, card))
+    report = interpolate_slices((a_stack(np.float32, meta={"modality": "MR"}),), Options(factor=2, method=method)).report
+    assert (report["method"] == "model") == told
+    assert any("knees was not made for this: the modality is MR" in warning for warning in report["warnings"]) == told
 
 
 def test_auto_takes_linear_where_flow_misleads():

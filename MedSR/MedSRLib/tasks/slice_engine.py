@@ -70,11 +70,10 @@ def pick(volume: Volume, slices: np.ndarray, options: Options, warnings: list[st
         candidates = {"model": learned(options.model, **settings)}
     else:
         candidates = {options.method: classical(options.method)}
-    _warn_of_range(candidates, volume, warnings)
     trials = try_methods(slices, positions, {name: c.run for name, c in candidates.items()}, progress)
-    if options.method != "auto":
-        return candidates[options.method], Choice(options.method, f"{options.method} was asked for", trials)
-    choice = choose(trials, tuple(candidates), why_not)
+    asked = Choice(options.method, f"{options.method} was asked for", trials)
+    choice = asked if options.method != "auto" else choose(trials, tuple(candidates), why_not)
+    warnings.extend(candidates[choice.method].outside(volume))
     return candidates[choice.method], choice
 
 
@@ -93,12 +92,6 @@ def _automatic(model: str, settings: dict[str, Any]) -> tuple[dict[str, Candidat
         why_not.append("flow needs OpenCV, which is not installed")
     candidates["linear"] = classical("linear")
     return candidates, "; ".join(why_not)
-
-
-def _warn_of_range(candidates: dict[str, Candidate], volume: Volume, warnings: list[str]) -> None:
-    model = candidates.get("model")
-    if model is not None:
-        warnings.extend(model.outside(volume))
 
 
 def fill(stack: Stack, plan: SlicePlan, method: Method, calibration: Calibration, progress: Progress) -> Filled:
