@@ -212,6 +212,11 @@ def test_a_failing_task_leaves_nothing(spec, folder, deed, error):
     assert names(folder) == ["cœur.nrrd"]
 
 
+def test_a_series_cannot_be_chosen_of_several_images():
+    with pytest.raises(OptionError, match="one image only"):
+        run_here(Specification("evaluate_slices", {"volume": ["a", "b"]}, {}, {}, "1.2.3"))
+
+
 def test_a_cancelled_job_leaves_nothing(spec, folder):
     with pytest.raises(Cancelled):
         run_here(spec(), Progress(cancelled=lambda: True))

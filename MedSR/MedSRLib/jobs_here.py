@@ -77,8 +77,11 @@ def _check_ports(task: ModuleType, spec: Specification) -> None:
     missing = [port.name for port in task.INPUTS if port.required and port.name not in spec.inputs]
     if missing:
         raise OptionError(f"the input {missing[0]!r} is missing", where=task.VERB, fix="give its path")
-    if any(not isinstance(path, str) for path in spec.inputs.values()) and not hasattr(task, "score_cohort"):
+    several = any(not isinstance(path, str) for path in spec.inputs.values())
+    if several and not hasattr(task, "score_cohort"):
         raise OptionError("takes one image at a time", where=task.VERB)
+    if several and spec.series:
+        raise OptionError("a series can be chosen of one image only", where="--series", fix="give one input at a time")
 
 
 def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str, Any]:
