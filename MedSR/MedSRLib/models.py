@@ -114,8 +114,9 @@ def read_card(folder: Path) -> Card:
         raise ModelError(f"the card does not state: {', '.join(missing)}", where=str(path), fix="complete the card")
     if data["id"] != folder.name:
         raise ModelError(f"the card is of {data['id']!r}, the folder of {folder.name!r}", where=str(path), fix="rename one of them")
-    values = {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in known if name in data}
-    return Card(**({"arguments": {}} | values), folder=folder)
+    values: dict[str, Any] = {"arguments": {}}
+    values |= {name: tuple(data[name]) if isinstance(data[name], list) else data[name] for name in known if name in data}
+    return Card(**values, folder=folder)
 
 
 def verify(model_id: str) -> Card:
@@ -173,7 +174,7 @@ def build(model_id: str, device: str = "cpu") -> Any:
     except ImportError as error:
         raise DependencyError("the learned model needs PyTorch and safetensors", fix="install them, or use --method flow") from error
     try:
-        module = networks.build(found.network, **found.arguments)
+        module: Any = networks.build(found.network, **found.arguments)
         weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(found.weights).items()}
         module.load_state_dict(weights)
     except KeyError as error:

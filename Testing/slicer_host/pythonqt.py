@@ -379,5 +379,3 @@ def install() -> QtWidgets.QApplication:
                 setattr(slicer, name, stand_in)
         slicer.util.loadUI, slicer.util.childWidgetVariables = load_ui, child_widgets
     return app
-
-

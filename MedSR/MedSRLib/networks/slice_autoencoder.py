@@ -58,5 +58,5 @@ class SliceAutoencoder(nn.Module):
         return Made(value, error, value)
 
     def forward(self, a: Tensor, b: Tensor, a_to_b: Tensor, b_to_a: Tensor, alpha: Tensor) -> Made:
-        codes = self.encode(torch.cat([a, b])).chunk(2)
-        return self.at(self.pair(a, b, *codes, a_to_b, b_to_a), alpha)
+        code_a, code_b = self.encode(torch.cat([a, b])).chunk(2)
+        return self.at(self.pair(a, b, code_a, code_b, a_to_b, b_to_a), alpha)

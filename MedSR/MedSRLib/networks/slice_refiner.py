@@ -181,15 +181,16 @@ class SliceRefiner(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor, a_to_b: Tensor, b_to_a: Tensor, alpha: Tensor) -> Made:
         """One slice for each row of the batch: encode, pair, at."""
-        features = self.encode(torch.cat([a, b])).chunk(2)
-        return self.at(self.pair(a, b, *features, a_to_b, b_to_a), alpha)
+        features_a, features_b = self.encode(torch.cat([a, b])).chunk(2)
+        return self.at(self.pair(a, b, features_a, features_b, a_to_b, b_to_a), alpha)
 
 
 def _blend(images: list[Tensor], preferences: list[Tensor], share: Tensor) -> Tensor:
     """Weighted mean of a warped, b warped, a, b. Weights of a hold the factor 1 − share, of b the factor share."""
     warped, still = preferences[0].exp(), [(p - UNWARPED).exp() for p in preferences[1:]]
     weights = [1 - share, share * warped, (1 - share) * still[0], share * still[1]]
-    return sum(w * i for w, i in zip(weights, images, strict=True)) / sum(weights)
+    first, *others = (w * i for w, i in zip(weights, images, strict=True))
+    return sum(others, first) / sum(weights[1:], weights[0])
 
 
 def _padded(x: Tensor) -> Tensor:
@@ -199,5 +200,6 @@ def _padded(x: Tensor) -> Tensor:
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:
     nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer

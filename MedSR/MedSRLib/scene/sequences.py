@@ -102,5 +102,3 @@ def _show(scene: Any, sequence: Any, browser: Any, frames: Sequence[Volume], nam
         proxy.CreateDefaultDisplayNodes()
     browser.SetOverwriteProxyName(sequence, False)
     return proxy
-
-

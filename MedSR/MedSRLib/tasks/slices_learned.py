@@ -48,8 +48,8 @@ def synthesise(
     for done, index in enumerate(pairs):
         progress(done / len(pairs), f"between slices {index + 1} and {index + 2}")
         rows = np.flatnonzero(below == index)
-        normalised = [(slices[i].astype(np.float32) - low) / scale for i in (index, index + 1)]
-        made, expected = maker.between(int(index), *normalised, alpha[rows].astype(np.float32), batch_size, warn)
+        first, second = ((slices[i].astype(np.float32) - low) / scale for i in (index, index + 1))
+        made, expected = maker.between(int(index), first, second, alpha[rows].astype(np.float32), batch_size, warn)
         values[rows], error[rows] = made * scale + low, expected * scale
     progress(1.0)
     return Synthesis(values, error)

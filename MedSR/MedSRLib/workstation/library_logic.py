@@ -104,9 +104,9 @@ class LibraryLogic(BaseLogic[LibraryState]):
     def select(self, entry_id: str) -> None:
         """Show an image: a result beside its original, a loaded one with its latest result."""
         entry = self.entries.get(entry_id)
-        if entry is None:
+        original = self.entries.get(entry.source) if entry and entry.is_result else entry
+        if entry is None or original is None:
             return
-        original = self.entries.get(entry.source) if entry.is_result else entry
         results = self.entries.results_of(original.id)
         self._show(original, entry if entry.is_result else (results[-1] if results else None))
 

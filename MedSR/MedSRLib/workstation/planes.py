@@ -24,7 +24,7 @@ def _axis_planes(node) -> tuple[str, str, str]:
         patient, voxel = np.unravel_index(np.argmax(cosines), cosines.shape)
         names[voxel] = NORMALS[patient]
         cosines[patient, :], cosines[:, voxel] = -1, -1
-    return tuple(names)
+    return names[0], names[1], names[2]
 
 
 def in_plane_orientation(node) -> str:

@@ -17,7 +17,8 @@ class Runner:
     """Starts a job, follows its events, cancels it. The event loop never waits for the child."""
 
     def __init__(self, start: Callable[[jobs.Specification], Any] = jobs.start) -> None:
-        self._start, self._job, self._cancelled, self.busy = start, None, False, False
+        self._start, self._cancelled, self.busy = start, False, False
+        self._job: Any = None
 
     async def run(self, specification: jobs.Specification, on_event: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Run to the end; gives the "result" event. Raises MedSRError, Cancelled among them."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from ..errors import InputError, MedSRError, ResourceError
 
@@ -65,7 +65,7 @@ class Transfer:
         limit = min(MAX_UPLOAD_BYTES, shutil.disk_usage(folder).free - SPARE_DISK_BYTES)
         files: list[Path] = []
         async for part in await request.multipart():
-            if not part.filename:
+            if not isinstance(part, BodyPartReader) or not part.filename:
                 continue
             if len(files) == MAX_FILES:
                 raise ResourceError(f"more than {MAX_FILES} files at once", where="upload", fix="give the folder's path instead")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,17 +45,16 @@ class ViewsLogic(BaseLogic[ViewsState]):
         self.layout_manager = LayoutManager(slicer_app.scene, slicer_app.view_manager, server)
         self.layout_manager.current_layout_changed.connect(self._prepare_views)
         name = self.name
-        self.bind_changes(
-            {
-                name.mode: lambda _mode: self._arrange(),
-                name.window: lambda window: self._apply_window(*window),
-                name.smooth: lambda _on: self._apply_smoothing(),
-                name.overlay: lambda _on: self._apply_overlay(),
-                name.opacity: lambda _value: self._apply_overlay(),
-                name.frame: self._show_frame,
-                name.cursor: self._cursor.turn,
-            }
-        )
+        answers: dict[Any, Callable[[Any], None]] = {
+            name.mode: lambda _mode: self._arrange(),
+            name.window: lambda window: self._apply_window(*window),
+            name.smooth: lambda _on: self._apply_smoothing(),
+            name.overlay: lambda _on: self._apply_overlay(),
+            name.opacity: lambda _value: self._apply_overlay(),
+            name.frame: self._show_frame,
+            name.cursor: self._cursor.turn,
+        }
+        self.bind_changes(answers)
 
     def set_ui(self, ui: ViewsUI) -> None:
         ui.reset_clicked.connect(self.fit)
@@ -84,7 +84,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
 
     @property
     def _planes(self) -> tuple[str, str]:
-        return tuple(o for o in layouts.ORIENTATIONS if o != self._acquired)
+        first, second = (o for o in layouts.ORIENTATIONS if o != self._acquired)
+        return first, second
 
     @property
     def _legend_plane(self) -> str:
@@ -176,7 +177,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
     def _caption(self, view, side: str, orientation: str, entry: Entry | None) -> None:
         texts = slice_view_state(self.server, view).data
         texts.title, texts.color = f"{side} · {orientation.lower()}", ORIGINAL_COLOR if side == "Original" else RESULT_COLOR
-        if entry is not None:
+        if entry is not None and self._original is not None:
             method = "as acquired" if side == "Original" else str(entry.report.get("method") or entry.name)
             step = slice_step_mm(entry.frames[0], self._original.frames[0])
             texts.detail = f"{method}, slices every {step:.3g} mm"
@@ -207,6 +208,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
                     slicer.util.updateVolumeFromArray(entry.fidelity_node, np.ascontiguousarray(entry.fidelity[index].array))
 
     def _auto_window(self) -> None:
+        if self._original is None:
+            return
         window = window_of(self._original.frames[0].array)
         self.data.low, self.data.high = window.lowest, window.highest
         self.data.step = (window.highest - window.lowest) / WINDOW_STEPS
@@ -230,13 +233,13 @@ class ViewsLogic(BaseLogic[ViewsState]):
                 display.SetInterpolate(bool(self.data.smooth))
 
     def _apply_overlay(self) -> None:
-        on = bool(self.data.overlay and self._result and self._result.fidelity_node)
+        on = self._result if self.data.overlay and self._result and self._result.fidelity_node else None
         text = ""
-        if on:
+        if on and self._original:
             unit = str(self._original.frames[0].meta.get("units") or "image units")
-            text = f"{full_scale(self._result.fidelity[0].array):.3g} {unit}".rstrip()
+            text = f"{full_scale(on.fidelity[0].array):.3g} {unit}".rstrip()
         for side, orientation, view in self._views():
             if side == "Result":
-                view.set_foreground_volume_id(self._result.fidelity_node.GetID() if on else None)
+                view.set_foreground_volume_id(on.fidelity_node.GetID() if on else None)
                 view.set_foreground_opacity(float(self.data.opacity) / 100 if on else 0.0)
                 slice_view_state(self.server, view).data.legend_max = text if orientation == self._legend_plane else ""
