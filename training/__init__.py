@@ -1,7 +1,7 @@
 """Training, scoring and publishing of the released models. From the top of the repository, with the extra `train` installed:
 
-    python -m training.train fit --config training/configs/slice-refiner.yaml          # data: ../shared/data, or
-        --data.init_args.root FOLDER                                                    # … wherever the volumes lie
+    python -m training.train fit --config training/configs/slice-refiner.yaml          # volumes in the folder data, or
+        --data.init_args.root FOLDER                                                    # … wherever they lie
         --ckpt_path training/runs/slice-refiner/version_0/checkpoints/last.ckpt         # resume
         --trainer.devices 4 --trainer.strategy ddp                                      # several GPUs
     python -m training.evaluate --data FOLDER/cardiac/acdc_5mm --models slice-refiner slice-autoencoder --out DIR
