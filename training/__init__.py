@@ -5,6 +5,7 @@
         --ckpt_path training/runs/slice-refiner/version_0/checkpoints/last.ckpt         # resume
         --trainer.devices 4 --trainer.strategy ddp                                      # several GPUs
     python -m training.evaluate --data FOLDER/cardiac/acdc_5mm --models slice-refiner slice-autoencoder --out DIR
+    python -m training.anatomy --data FOLDER --out DIR                                      # brain, prostate, spine, heart …
     python -m training.figures --data FOLDER/cardiac/acdc_5mm --models slice-refiner --out DIR
     python -m training.publish --checkpoint FILE --card training/cards/slice-refiner.json --figures DIR
 
