@@ -142,6 +142,9 @@ def test_frames_are_interpolated_one_by_one_by_one_method(a_heart):
 def test_frames_that_do_not_belong_together_are_refused():
     with pytest.raises(InputError, match="elsewhere"):
         interpolate_slices((a_stack(), a_stack(origin_mm=(9, 0, 0))), Options(factor=2))
+    even, uneven = a_stack(), a_stack(positions_mm=tuple(a_stack().slice_positions_mm + [0, 1, 0, 0, 0]))
+    with pytest.raises(InputError, match="elsewhere"):  # the same box, an inner slice elsewhere
+        interpolate_slices((even, uneven), Options(factor=2))
     with pytest.raises(InputError, match="size or type"):
         interpolate_slices((a_stack(), a_stack(np.uint8)), Options(factor=2))
 

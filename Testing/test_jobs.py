@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -203,6 +204,14 @@ def test_what_cannot_work_is_refused_before_the_work(spec, folder, change, error
     with pytest.raises(error):
         run_here(Specification(**{**vars(good), **filled}))
     assert names(folder) == ["cœur.nrrd"]
+
+
+def test_a_folder_never_takes_the_place_of_a_file(spec, folder):
+    """A name without ending means a DICOM folder; a file that has that name stays."""
+    (folder / "notes").write_text("mine")
+    with pytest.raises(OutputError, match="is a file"):
+        run_here(dataclasses.replace(spec(), outputs={"volume": str(folder / "notes")}))
+    assert (folder / "notes").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("deed", "error"), [("memory", ResourceError), ("import", DependencyError), ("bug", RuntimeError)])

@@ -14,8 +14,8 @@ from .nodes import add_node
 COLORS_NAME = "MedSR expected error"
 STOPS = (
     (0.0, (0.10, 0.05, 0.35), 0.0),
-    (0.25, (0.45, 0.05, 0.50), 0.35),
-    (0.6, (0.90, 0.30, 0.25), 0.75),
+    (0.25, (0.45, 0.05, 0.50), 0.12),
+    (0.6, (0.90, 0.30, 0.25), 0.6),
     (1.0, (1.00, 0.90, 0.30), 1.0),
 )
 """(place, (r, g, b), opacity): dark and clear is trusted, bright and opaque is not; lightness rises, so it reads without colour."""

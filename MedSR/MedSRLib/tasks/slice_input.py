@@ -96,6 +96,10 @@ def _uneven(volume: Volume) -> tuple[str, ...]:
     return (f"the slices are {gaps.min():.3g} to {gaps.max():.3g} mm apart: interpolated by their true positions",)
 
 
+SAME_PLACE_MM = 0.01
+"""Frames of one image lie at the same place to within this."""
+
+
 def check_frames(frames: Sequence[Volume]) -> None:
     """Frames of one image share grid and scalar type. Raises InputError where they do not."""
     if not frames:
@@ -104,7 +108,8 @@ def check_frames(frames: Sequence[Volume]) -> None:
     for number, frame in enumerate(frames[1:], 2):
         if frame.array.shape != first.array.shape or frame.array.dtype != first.array.dtype:
             raise InputError(f"frame {number} differs from the first in size or type", where=str(first.meta.get("name", "volume")))
-        if np.abs(corners_mm(frame) - corners_mm(first)).max() > 0.01:
+        elsewhere = np.abs(corners_mm(frame) - corners_mm(first)).max() > SAME_PLACE_MM
+        if elsewhere or np.abs(frame.slice_positions_mm - first.slice_positions_mm).max() > SAME_PLACE_MM:
             raise InputError(f"frame {number} lies elsewhere than the first", where=str(first.meta.get("name", "volume")))
 
 
