@@ -221,6 +221,9 @@ def test_a_spacing_that_does_not_fit_is_adjusted_and_said():
     result = interpolate_slices((a_stack(),), Options(spacing_mm=1.5, method="linear"))
     assert result.volume[0].spacing_mm[2] == pytest.approx(16 / 11)
     assert any("1.455 mm instead of 1.5 mm" in w for w in result.report["warnings"])
+    assert any("2 of 5 acquired slices lie on the new grid" in w and "1.333 mm keeps them all" in w for w in result.report["warnings"])
+    kept = interpolate_slices((a_stack(),), Options(spacing_mm=4 / 3, method="linear"))
+    assert kept.report["warnings"] == [] and kept.report["grid"]["acquired_slices_kept"] == 5
 
 
 def test_the_result_does_not_depend_on_the_chunks_it_is_made_in(a_heart, monkeypatch):

@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import DependencyError, InputError, ModelError, OptionError
-from ..geometry import AXES, SlicePlan, bracket, cast_like, default_spacing_mm, place_slices, plan_slices, same_grid, swap_axis
+from ..geometry import (
+    AXES,
+    SAME_SPACING,
+    SlicePlan,
+    bracket,
+    cast_like,
+    default_spacing_mm,
+    place_slices,
+    plan_slices,
+    same_grid,
+    swap_axis,
+)
 from ..run import Progress, check_memory
 from ..volume import Volume, frames_of
 from .interpolate_slices import Options, Result
@@ -42,7 +53,7 @@ def run(frames: Sequence[Volume], options: Options, segmentation: Volume | Seque
     plan = plan_slices(stack.volume, _spacing(stack.volume, options))
     labels = None if segmentation is None else _labels(segmentation, frames[0], options)
     check_memory(_memory_bytes(stack.volume, plan, len(frames)), "the result")
-    warnings = list(dict.fromkeys(stack.warnings + _grid_warnings(plan)))
+    warnings = list(dict.fromkeys(stack.warnings + _grid_warnings(plan, stack.volume.slice_positions_mm)))
     candidate, choice = pick(stack.volume, to_working(stack.volume.array).slices, options, warnings, progress.part(0.0, 0.2))
     made = []
     for number, frame in enumerate(frames):
@@ -133,11 +144,20 @@ def _spacing(volume: Volume, options: Options) -> float:
     return options.spacing_mm or default_spacing_mm(volume)
 
 
-def _grid_warnings(plan: SlicePlan) -> tuple[str, ...]:
-    if abs(plan.spacing_mm - plan.asked_mm) <= 1e-3 * plan.asked_mm:
-        return ()
-    exact = f"{plan.spacing_mm:.4g} mm instead of {plan.asked_mm:.4g} mm"
-    return (f"the slices are {exact} apart, so that the first and the last acquired slice stay where they are",)
+def _grid_warnings(plan: SlicePlan, positions_mm: np.ndarray) -> tuple[str, ...]:
+    """Sentences where the spacing is not the one asked for, and where acquired slices fall between the new ones."""
+    said = []
+    if abs(plan.spacing_mm - plan.asked_mm) > 1e-3 * plan.asked_mm:
+        exact = f"{plan.spacing_mm:.4g} mm instead of {plan.asked_mm:.4g} mm"
+        said.append(f"the slices are {exact} apart, so that the first and the last acquired slice stay where they are")
+    kept, acquired = int((plan.source >= 0).sum()), len(positions_mm)
+    if kept < acquired:
+        step = float(np.median(np.diff(positions_mm)))
+        whole = step / max(1, round(step / plan.asked_mm))
+        even = np.ptp(np.diff(positions_mm)) <= SAME_SPACING * step
+        hint = f": a spacing of {whole:.4g} mm keeps them all" if even else ""
+        said.append(f"{kept} of {acquired} acquired slices lie on the new grid, the others are interpolated too{hint}")
+    return tuple(said)
 
 
 def _memory_bytes(volume: Volume, plan: SlicePlan, frames: int) -> int:

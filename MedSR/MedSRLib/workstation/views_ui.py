@@ -108,7 +108,7 @@ class ViewsUI:
         with html.Div(v_if=(name.has_fidelity,), classes="d-flex align-center"):
             with html.Div(classes="mr-3"):
                 v3.VSwitch(v_model=(name.overlay,), label="Fidelity map", hide_details=True, id="overlay")
-                v3.VTooltip("Expected absolute error of each voxel. Acquired slices are exact.", activator="parent", location="bottom")
+                v3.VTooltip("Expected absolute error of each voxel; 0 in kept slices.", activator="parent", location="bottom")
             v3.VSlider(
                 v_if=(name.overlay,),
                 v_model=(name.opacity,),
