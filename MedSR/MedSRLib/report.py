@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 INK, PAPER, MUTED, ACCENT = "#1c2330", "#ffffff", "#6b7485", "#0f766e"
 WINDOW_PERCENTILES = (1.0, 99.5)
+PANEL_INCHES = 3.4
+"""Width of one view in the picture before and after."""
 LIBRARIES = ("numpy", "scipy", "SimpleITK", "torch", "opencv-python-headless", "pydicom")
 
 
@@ -30,24 +32,42 @@ def before_after(before: Volume, after: Volume, error: Volume, method: str) -> b
 
     All three have their slices along z. Raises DependencyError without matplotlib.
     """
-    figure = _figure(11, 7.2)
     low, high = np.percentile(before.array, WINDOW_PERCENTILES)
     centre = _centre(before.array, low)
     top = float(np.percentile(error.array, 99.5)) or 1.0
-    axes = figure.subplots(2, 3, squeeze=False)
     columns = {"Acquired slices": before, f"Interpolated ({method})": after, "Expected error": error}
+    views = [[_View(volume, across, centre[across]) for volume in columns.values()] for across in (1, 2)]
+    ratios = [row[0].height / row[0].width for row in views]
+    figure = _figure(11, PANEL_INCHES * sum(ratios) + 1.0)
+    axes = figure.subplots(2, 3, squeeze=False, height_ratios=ratios)
     for row, across in enumerate((1, 2)):
         for column, (title, volume) in enumerate(columns.items()):
-            view = _View(volume, across, centre[across])
             shown = {"cmap": "magma", "vmin": 0, "vmax": top} if volume is error else {"cmap": "gray", "vmin": low, "vmax": high}
-            drawn = view.draw(axes[row][column], **shown)
+            drawn = views[row][column].draw(axes[row][column], **shown)
+            axes[row][column].set_ylim(*_ends(axes[row][column], views[row][0]))
             if row == 0:
                 axes[row][column].set_title(title, color=INK, fontsize=11)
-        bar = figure.colorbar(drawn, ax=axes[row][2], fraction=0.046, pad=0.02)
-        bar.ax.tick_params(labelsize=7, colors=MUTED)
+        axes[row][0].annotate(
+            _plane(before, across), (0, 0.5), (-6, 0), "axes fraction", "offset points", rotation=90, ha="right", va="center", color=MUTED
+        )
+    bar = figure.colorbar(drawn, ax=list(axes[:, 2]), aspect=30, pad=0.02)
+    bar.set_label(str(before.meta.get("units") or "image units"), fontsize=8, color=MUTED)
+    bar.ax.tick_params(labelsize=7, colors=MUTED)
     step = f"{before.spacing_mm[2]:.3g} mm → {after.spacing_mm[2]:.3g} mm between slices"
     figure.suptitle(step, color=INK, fontsize=12)
     return _png(figure)
+
+
+def _ends(axes: Axes, view: _View) -> tuple[float, float]:
+    """The limits that show all of `view`, the way up that the axes already are."""
+    low, high = float(view.edges[0]), float(view.edges[-1])
+    return (high, low) if axes.yaxis_inverted() else (low, high)
+
+
+def _plane(volume: Volume, across: int) -> str:
+    """The name of the plane that is seen when array axis `across` (1 = y, 2 = x) is cut: that of the nearest anatomical one."""
+    normal = np.abs(volume.direction[:, 1 if across == 1 else 0])
+    return ("sagittal", "coronal", "axial")[int(normal.argmax())]
 
 
 class _View:
@@ -59,6 +79,7 @@ class _View:
         positions = volume.slice_positions_mm
         middles, half = (positions[1:] + positions[:-1]) / 2, float(np.median(np.diff(positions))) / 2
         self.edges = np.concatenate([[positions[0] - half], middles, [positions[-1] + half]])
+        self.height = float(self.edges[-1] - self.edges[0])
         self.head_up = volume.direction[np.abs(volume.direction[:, 2]).argmax(), 2] > 0
 
     def draw(self, axes: Axes, **shown: Any) -> Any:
