@@ -135,11 +135,16 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.refresh)
         self._parameters = parameters
         if parameters is not None:
-            self._gui = parameters.connectGui(self.ui)
+            self._gui = parameters.connectParametersToGui(self._parameter_widgets())
             self._label_methods()
             self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.refresh)
             self._preselect()
             self.refresh()
+
+    def _parameter_widgets(self) -> dict[str, Any]:
+        """{parameter: widget}. Slicer's own connectGui finds them too, but returns no tag, so that they could never be disconnected."""
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        return {name: widget for name, widget in named.items() if name}
 
     def _label_methods(self) -> None:
         """Readable words: the wrapper fills the list with the bare choices, and goes by their order."""

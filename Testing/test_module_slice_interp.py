@@ -241,6 +241,21 @@ def test_settings_are_kept_in_the_scene(a_page, a_sample, tmp_path):
     assert a_page.ui.batchSpinBox.value == 3
 
 
+def test_choices_survive_leaving_and_entering_the_page(a_page, a_sample):
+    """Slicer's connectGui gives no tag to disconnect by; a widget still connected would write its own first choice back."""
+    settle()
+    a_page._parameters.method, a_page._parameters.axis, a_page._parameters.factor = "flow", "k", 3.0
+    left = a_page._parameters
+    for _ in range(2):
+        a_page.exit()
+        a_page.ui.factorSpinBox.value = 2.0
+        assert left.factor == 3.0
+        a_page.enter()
+    kept = a_page._parameters
+    assert (kept.method, kept.axis, kept.factor) == ("flow", "k", 3.0)
+    assert a_page.ui.methodComboBox.currentText == "Optical flow" and a_page.ui.factorSpinBox.value == 3.0
+
+
 # ------------------------------------------------------------------------------------------------------------- Apply
 
 
