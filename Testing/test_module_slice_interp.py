@@ -31,7 +31,7 @@ from slicer_host import application, host  # noqa: E402
 
 APP = host.install()
 PAGE, MODULE = host.load_module("MedSRSliceInterp")
-from MedSRLib.widgets import cards, dependencies, page  # noqa: E402
+from MedSRLib.widgets import cards, dependencies, page, viewing  # noqa: E402
 
 WAIT_SECONDS = 60
 
@@ -181,6 +181,18 @@ def test_the_thick_sliced_volume_is_preselected_and_its_result_foretold(a_page, 
     assert a_page.ui.spacingSpinBox.value == 0.0 and a_page.ui.spacingSpinBox.specialValueText == "isotropic: 0.833 mm"
 
 
+def test_a_volume_that_came_with_a_loaded_scene_is_preselected_too(a_page):
+    """Slicer reads scenes, and several files at once, as one batch: nodes are added while nobody may look."""
+    scene = slicer.mrmlScene
+    scene.StartState(scene.BatchProcessState)
+    sample = samples.load_volume(PAGE.HOME / "Resources")
+    settle()
+    assert a_page._parameters.inputVolume is None
+    scene.EndState(scene.BatchProcessState)
+    settle()
+    assert a_page._parameters.inputVolume is sample
+
+
 def test_what_is_typed_is_foretold_and_refused_before_the_click(a_page, a_sample):
     settle()
     a_page.ui.factorSpinBox.value = 2.0
@@ -281,7 +293,50 @@ def test_a_click_makes_a_volume_of_the_right_size_and_spacing(a_page, a_sample, 
     assert error.shape == (39, 176, 176) and error[::2].max() == 0 and error[1::2].max() > 0
     assert fractions == sorted(fractions[:-1]) + fractions[-1:] and len([f for f in fractions if 0 < f < 100]) >= 3
     assert a_page.ui.applyButton.text == "Interpolate slices" and a_page.ui.progressBar.visible is False
-    assert a_page.ui.statusLabel.text.startswith("Done in") and "flow" in a_page.ui.logText.toPlainText()
+    said = a_page.ui.statusLabel.text
+    assert said.startswith("Done in") and "Made pig_cine interpolated by: Optical flow." in said and said in a_page.ui.logText.toPlainText()
+
+
+def slice_views(scene, count=3):
+    """What Slicer's layout manager makes: a composite node a slice view."""
+    return [scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(count)]
+
+
+def test_the_map_is_brought_in_and_out_over_the_result(a_page, a_sample, errors_shown):
+    views = slice_views(slicer.mrmlScene)
+    settle()
+    assert a_page.ui.showFidelityCheckBox.enabled is False
+    a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running)
+    assert errors_shown == [] and a_page.ui.showFidelityCheckBox.enabled is True
+    result, error = (slicer.mrmlScene.GetFirstNodeByName(f"pig_cine {what}") for what in ("interpolated", "expected error"))
+    assert {(v.GetBackgroundVolumeID(), v.GetForegroundVolumeID()) for v in views} == {(result.GetID(), error.GetID())}
+    assert {v.GetForegroundOpacity() for v in views} == {0.0}
+    a_page.ui.showFidelityCheckBox.checked = True
+    assert {v.GetForegroundOpacity() for v in views} == {1.0}
+    a_page.ui.showFidelityCheckBox.checked = False
+    assert {v.GetForegroundOpacity() for v in views} == {0.0}
+    slicer.mrmlScene.RemoveNode(error)
+    a_page.refresh()
+    assert a_page.ui.showFidelityCheckBox.enabled is False
+
+
+def test_why_the_method_was_chosen_is_on_the_page(a_page, a_sample, errors_shown):
+    settle()
+    job = with_stand_in(a_page, StandInJob())
+    a_page.ui.applyButton.click()
+    wanted = dict(job.specification.outputs)
+    a_page.panel._done = lambda outcome: PAGE.MedSRSliceInterpWidget._show_result(
+        a_page, types.SimpleNamespace(volume=a_sample, fidelity=None), outcome
+    )
+    why = "model rebuilt 10 left-out slices best (+2.37 dB over linear)"
+    job.events = [{"event": "warning", "text": "uneven steps"}]
+    job.end(Outcome(wanted, {"method": "model", "why": why}, 3.0, ("uneven steps",)))
+    until(lambda: not a_page.panel.running, 5)
+    said = "Made pig_cine by: Learned model. Model rebuilt 10 left-out slices best (+2.37 dB over linear). 1 warning in the log."
+    assert a_page.ui.statusLabel.text == "Done in 3.0 s. " + said and a_page.ui.statusLabel.visible is True
+    assert a_page.ui.logText.toPlainText().count("uneven steps") == 1
 
 
 def test_a_sequence_gives_a_sequence_that_plays_in_step(a_page, errors_shown):
@@ -357,6 +412,22 @@ def test_evaluate_fills_a_table_and_a_plot(a_page, a_sample, errors_shown):
     assert summary.GetValueByName(_row(summary, "linear"), "ssim").ToDouble() == pytest.approx(np.mean(by_hand), abs=1e-3)
     chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() == len(methods)
+    assert "Filled the table crop slice evaluation." in a_page.ui.statusLabel.text
+
+
+def test_an_evaluation_is_shown_as_a_table_beside_a_plot(scene, monkeypatch):
+    """The layout makes the views, so it comes first; real selection and view nodes then say what they show."""
+    layouts, shown = [], []
+    manager = types.SimpleNamespace(setLayout=lambda layout: layouts.append(layout) or shown.extend(view_nodes(scene)))
+    monkeypatch.setattr(APP, "layoutManager", lambda: manager)
+    table, chart = (scene.AddNewNodeByClass(kind) for kind in ("vtkMRMLTableNode", "vtkMRMLPlotChartNode"))
+    viewing.show_evaluation(table, chart)
+    assert layouts == [slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotTableView]
+    assert (shown[0].GetTableNode(), shown[1].GetPlotChartNode()) == (table, chart)
+
+
+def view_nodes(scene):
+    return [scene.AddNewNodeByClass(kind) for kind in ("vtkMRMLTableViewNode", "vtkMRMLPlotViewNode")]
 
 
 def _row(table, method: str) -> int:
@@ -393,6 +464,17 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def test_a_click_on_cancel_counts_even_where_the_result_is_on_its_way(a_page, a_sample):
+    settle()
+    job = with_stand_in(a_page, StandInJob())
+    a_page.ui.applyButton.click()
+    a_page.panel._done = lambda outcome: pytest.fail("a cancelled result was shown")
+    job.cancel = lambda: job.end(Outcome({}, {}, 1.0))
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running, 5)
+    assert a_page.ui.statusLabel.text == "Cancelled."
+
+
 @pytest.mark.parametrize("leave", ["cleanup", "close the scene"])
 def test_leaving_cancels_the_running_child(a_page, a_sample, leave):
     settle()
@@ -407,7 +489,7 @@ def test_leaving_cancels_the_running_child(a_page, a_sample, leave):
 def test_observers_are_removed_at_cleanup(scene):
     widget = PAGE.MedSRSliceInterpWidget()
     widget.enter()
-    assert len(widget.Observations) == 4
+    assert len(widget.Observations) == 5
     widget.cleanup()
     assert widget.Observations == []
     samples.load_volume(PAGE.HOME / "Resources")
@@ -451,6 +533,41 @@ def test_an_input_removed_meanwhile_is_told(a_page, a_sample, errors_shown):
     job = with_stand_in(a_page, StandInJob())
     a_page.ui.applyButton.click()
     slicer.mrmlScene.RemoveNode(a_sample)
+    job.end(Outcome({"volume": "nowhere.nrrd"}, {}, 1.0))
+    until(lambda: not a_page.panel.running, 5)
+    assert "removed before the job was done" in errors_shown[0]
+
+
+def test_a_failure_on_the_way_into_the_scene_leaves_no_node_half_made(a_page, a_sample, errors_shown, monkeypatch):
+    settle()
+    a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    from MedSRLib.scene import slice_jobs
+
+    monkeypatch.setattr(slice_jobs, "add_fidelity", lambda *a, **k: (_ for _ in ()).throw(MemoryError("no room")))
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running)
+    assert "no room" in errors_shown[0] and slicer.mrmlScene.GetNumberOfNodes() == before
+    assert slicer.mrmlScene.GetFirstNodeByName("pig_cine interpolated") is None
+
+
+def test_an_output_removed_meanwhile_is_made_anew(a_page, a_sample, errors_shown):
+    output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "mine")
+    settle()
+    a_page._parameters.outputVolume, a_page._parameters.method, a_page._parameters.factor = output, "linear", 2.0
+    a_page.ui.applyButton.click()
+    slicer.mrmlScene.RemoveNode(output)
+    until(lambda: not a_page.panel.running)
+    assert errors_shown == [] and slicer.mrmlScene.GetFirstNodeByName("pig_cine interpolated").GetImageData().GetDimensions()[2] == 39
+
+
+def test_a_sequence_taken_apart_meanwhile_is_told(a_page, errors_shown):
+    shown = samples.load_sequence(PAGE.HOME / "Resources")
+    settle()
+    job = with_stand_in(a_page, StandInJob())
+    a_page.ui.applyButton.click()
+    browser, _ = sequences.sequence_of(shown)
+    slicer.mrmlScene.RemoveNode(browser)
     job.end(Outcome({"volume": "nowhere.nrrd"}, {}, 1.0))
     until(lambda: not a_page.panel.running, 5)
     assert "removed before the job was done" in errors_shown[0]
