@@ -208,7 +208,8 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.allFramesCheckBox.visible = preview.is_cine(parameters.inputVolume)
         self.ui.outputSelector.enabled = not (parameters.allFrames and preview.is_cine(parameters.inputVolume))
         self.ui.spacingSpinBox.specialValueText = preview.isotropic_text(parameters.inputVolume, parameters.axis)
-        text, possible = preview.result_text(parameters.inputVolume, parameters.spacing_mm, parameters.factor, parameters.axis)
+        spacing = _spacing_mm(parameters)
+        text, possible = preview.result_text(parameters.inputVolume, spacing, parameters.factor, parameters.axis)
         self.ui.previewLabel.text = text
         return possible
 
@@ -229,7 +230,9 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel.running:
             self.panel.cancel()
             return
-        self._work(self._parameters.method, lambda: self.logic.interpolation(self._parameters), self._show_result)
+        method = self._parameters.method
+        show = lambda results, outcome: self._show_result(results, outcome, measured=method == "auto")  # noqa: E731
+        self._work(method, lambda: self.logic.interpolation(self._parameters), show)
 
     def onEvaluate(self, checked=False):
         self._work("auto", lambda: self.logic.evaluation(self._parameters), self._show_evaluation)
@@ -248,13 +251,13 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.panel.run(prepare, lambda outcome: show(work[0].collect(outcome), outcome), finally_=lambda: [job.close() for job in work])
 
-    def _show_result(self, results, outcome) -> str:
-        """Show the volume; returns what was made, by which method, and why by that one."""
+    def _show_result(self, results, outcome, measured: bool) -> str:
+        """Show the volume; returns what was made, by which method, and why by that one where it was measured."""
         self.ui.showFidelityCheckBox.checked = False
         viewing.show_volume(results.volume, results.fidelity)
         method = METHOD_LABELS.get(outcome.report.get("method", ""), "")
         made = _("Made {name} by: {method}.").format(name=results.volume.GetName(), method=method)
-        return f"{made} {_sentence(outcome.report.get('why'))}".strip()
+        return f"{made} {_sentence(outcome.report.get('why'))}" if measured else made
 
     def _show_evaluation(self, evaluation, outcome) -> str:
         """Show table and plot; returns what auto would choose, and why."""
@@ -262,6 +265,11 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         chosen = (outcome.report.get("chosen") or {}).values()
         filled = _("Filled the table {name}.").format(name=evaluation.table.GetName())
         return " ".join([filled, *(_sentence(one.get("why")) for one in chosen)])
+
+
+def _spacing_mm(parameters: Any) -> float:
+    """The spacing that counts: none where a factor is given, as the engine takes one of them only."""
+    return 0.0 if parameters.factor else parameters.spacing_mm
 
 
 def _sentence(text: str | None) -> str:
@@ -284,7 +292,7 @@ class MedSRSliceInterpLogic(ScriptedLoadableModuleLogic):
         """The job that the page asks for. Raises MedSRError where nodes or options cannot be used."""
         return InterpolateJob(
             parameters.inputVolume,
-            {name: getattr(parameters, name) for name in OPTION_NAMES},
+            {name: getattr(parameters, name) for name in OPTION_NAMES} | {"spacing_mm": _spacing_mm(parameters)},
             output=parameters.outputVolume,
             segmentation=parameters.segmentation,
             fidelity=parameters.makeFidelity,

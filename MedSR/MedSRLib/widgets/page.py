@@ -7,6 +7,7 @@ The work is a child process; a QTimer asks it what it has to say, so that Slicer
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,11 @@ def as_sentence(error: Exception) -> MedSRError:
         return error
     logging.getLogger("MedSR").error("unexpected error", exc_info=error)
     return MedSRError(f"something unexpected happened ({type(error).__name__}: {error})", fix="please report it with Slicer's log")
+
+
+def without_flags(sentence: str) -> str:
+    """The engine names options as the command does (--spacing); on a page they are words."""
+    return re.sub(r"(?<!\S)--(?=[a-z])", "", sentence)
 
 
 class JobPanel:
@@ -74,6 +80,7 @@ class JobPanel:
         if self.running:
             return
         self.clear_error()
+        self._say("")
         self._finally, self._warned, self._cancelled = finally_, [], False
         try:
             self._job = self._start(prepare())
@@ -175,7 +182,7 @@ class JobPanel:
 
     def show_error(self, error: MedSRError) -> None:
         """One sentence in the page, in Slicer's error display and in the log."""
-        sentence = error.sentence()
+        sentence = without_flags(error.sentence())
         self._ui.errorLabel.text = sentence
         self._ui.errorLabel.visible = True
         self.log("Error: " + sentence)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import MedSRError
 from ..scene import sequences, thick
+from .page import without_flags
 
 AXES = ("i", "j", "k")
 
@@ -31,7 +32,7 @@ def result_text(node: Any, spacing_mm: float, factor: float, axis: str) -> tuple
         found = thick.slicing(node, None if axis == "auto" else AXES.index(axis))
         plan = thick.plan(node, spacing_mm=spacing_mm, factor=factor, axis=axis)
     except MedSRError as error:
-        return error.sentence(), False
+        return without_flags(error.sentence()), False
     made = int((plan.source < 0).sum())
     return f"{found.count} slices of {found.step_mm:.2f} mm → {len(plan.source)} of {plan.spacing_mm:.2f} mm, {made} new", True
 
