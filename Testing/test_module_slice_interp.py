@@ -6,6 +6,7 @@ import builtins
 import dataclasses
 import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -200,8 +201,21 @@ def test_what_is_typed_is_foretold_and_refused_before_the_click(a_page, a_sample
     assert a_page.ui.spacingSpinBox.enabled is False
     a_page.ui.factorSpinBox.value = 0.0
     a_page.ui.spacingSpinBox.value = 40.0
-    assert "coarser than the slices' own 5 mm" in a_page.ui.previewLabel.text
+    assert a_page.ui.previewLabel.text.startswith("spacing: 40 mm is coarser than the slices' own 5 mm;")  # no flag of the command
     assert a_page.ui.applyButton.enabled is False
+
+
+def test_a_factor_goes_before_the_spacing_that_it_greys_out(a_page, a_sample):
+    """The engine takes one of them only; the page leaves what was typed, for when the factor is taken back."""
+    settle()
+    a_page.ui.spacingSpinBox.value = 1.0
+    a_page.ui.factorSpinBox.value = 2.0
+    assert a_page.ui.previewLabel.text == "20 slices of 5.00 mm → 39 of 2.50 mm, 19 new"
+    job = with_stand_in(a_page, StandInJob())
+    a_page.ui.applyButton.click()
+    assert (job.specification.options["spacing_mm"], job.specification.options["factor"]) == (0.0, 2.0)
+    job.cancel()
+    assert a_page._parameters.spacing_mm == 1.0
 
 
 def test_the_model_and_its_licence_are_shown_before_apply(a_page, monkeypatch):
@@ -294,7 +308,8 @@ def test_a_click_makes_a_volume_of_the_right_size_and_spacing(a_page, a_sample, 
     assert fractions == sorted(fractions[:-1]) + fractions[-1:] and len([f for f in fractions if 0 < f < 100]) >= 3
     assert a_page.ui.applyButton.text == "Interpolate slices" and a_page.ui.progressBar.visible is False
     said = a_page.ui.statusLabel.text
-    assert said.startswith("Done in") and "Made pig_cine interpolated by: Optical flow." in said and said in a_page.ui.logText.toPlainText()
+    assert said.startswith("Done in") and said.endswith("Made pig_cine interpolated by: Optical flow.")
+    assert said in a_page.ui.logText.toPlainText()
 
 
 def slice_views(scene, count=3):
@@ -328,7 +343,7 @@ def test_why_the_method_was_chosen_is_on_the_page(a_page, a_sample, errors_shown
     a_page.ui.applyButton.click()
     wanted = dict(job.specification.outputs)
     a_page.panel._done = lambda outcome: PAGE.MedSRSliceInterpWidget._show_result(
-        a_page, types.SimpleNamespace(volume=a_sample, fidelity=None), outcome
+        a_page, types.SimpleNamespace(volume=a_sample, fidelity=None), outcome, measured=True
     )
     why = "model rebuilt 10 left-out slices best (+2.37 dB over linear)"
     job.events = [{"event": "warning", "text": "uneven steps"}]
@@ -688,6 +703,15 @@ def test_torch_comes_from_the_pytorch_extension_and_is_never_imported_here(monke
     assert done == [True]
 
 
+def test_who_declines_torch_is_not_sent_for_the_extension_that_is_there(monkeypatch):
+    """PyTorchUtils returns None where the user says no: it raises nothing."""
+    logic = types.SimpleNamespace(installTorch=lambda askConfirmation: None)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=lambda: logic))
+    monkeypatch.setattr(dependencies, "torch_installed", lambda: False)
+    with pytest.raises(DependencyError, match="allow the installation, or choose another method"):
+        dependencies.ensure_torch()
+
+
 def test_linear_needs_nothing_installed(monkeypatch):
     monkeypatch.setattr(dependencies, "ensure", lambda *a: pytest.fail("asked to install"))
     PAGE.MedSRSliceInterpLogic().ensure_dependencies("linear")
@@ -720,6 +744,21 @@ def test_the_modules_own_self_test_passes(name, scene):
     _, module = host.load_module(name)
     assert module.parent.title and module.parent.helpText and module.parent.icon
     slicer.selfTests[name]()
+
+
+def test_the_script_for_slicer_itself_opens_and_tests_every_module(scene, monkeypatch):
+    """Run by --testing --python-script, whose exit code an exit() of the script's own would hide."""
+    opened, tested = [], []
+    monkeypatch.setattr(slicer.util, "selectModule", opened.append)
+    monkeypatch.setattr(slicer.util, "exit", lambda status=0: pytest.fail("it hides errors that Qt caught"), raising=False)
+    monkeypatch.setattr(slicer, "selfTests", {name: lambda name=name: tested.append(name) for name in host.MODULES})
+    script = ROOT / "Testing" / "in_slicer.py"
+    runpy.run_path(str(script))
+    assert opened == tested == list(host.MODULES)
+    monkeypatch.setitem(slicer.selfTests, "MedSRSliceInterp", lambda: (_ for _ in ()).throw(AssertionError("a test failed")))
+    with pytest.raises(AssertionError, match="a test failed"):
+        runpy.run_path(str(script))
+    assert "Testing/in_slicer.py" in (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
 
 
 def test_the_first_page_opens_interpolate_slices(scene, monkeypatch):
