@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import ctypes
 import dataclasses
 import importlib.util
 import os
@@ -469,6 +470,26 @@ def test_cancel_ends_the_child_and_leaves_nothing_behind(a_page, a_sample, error
     assert a_page.ui.statusLabel.text == "Cancelled." and a_page.ui.applyButton.text == "Interpolate slices" and errors_shown == []
     assert not folder.exists() and slicer.mrmlScene.GetNumberOfNodes() == before
     assert not _alive(jobs[0].pid)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="usleep is not in its C library")
+@pytest.mark.parametrize("click_on_cancel", [False, True])
+def test_the_child_is_heard_though_the_event_loop_keeps_pythons_lock(a_page, a_sample, errors_shown, click_on_cancel):
+    """In Slicer, Python's threads rest while Qt has nothing for Python to do; PyDLL sleeps without letting go of the lock."""
+    keep_the_lock = ctypes.PyDLL(None).usleep
+    settle()
+    a_page._parameters.method, a_page._parameters.spacing_mm = ("flow", 0.2) if click_on_cancel else ("linear", 2.5)
+    a_page.ui.applyButton.click()
+    a_page.panel._timer.stop()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while a_page.panel.running and time.monotonic() < deadline:
+        keep_the_lock(1000 * page.POLL_MS)
+        if click_on_cancel and a_page.ui.progressBar.value > 0:
+            a_page.ui.applyButton.click()
+            click_on_cancel, deadline = False, time.monotonic() + 4
+        a_page.panel.poll()
+    assert not a_page.panel.running and errors_shown == []
+    assert a_page.ui.statusLabel.text == "Cancelled." or slicer.mrmlScene.GetFirstNodeByName("pig_cine interpolated") is not None
 
 
 def _alive(pid: int) -> bool:

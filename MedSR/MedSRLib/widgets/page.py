@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ import slicer.util
 from ..errors import Cancelled, MedSRError
 
 POLL_MS = 100
+REST_SECONDS = 0.005
+"""Slicer's event loop keeps Python's lock: the threads that read the child's pipes get on only while Python rests here."""
 END_SECONDS = 2.0
 """A cancelled child is gone within this time."""
 CANCEL = "Cancel"
@@ -115,6 +118,7 @@ class JobPanel:
         job = self._job
         if job is None:
             return
+        time.sleep(REST_SECONDS)
         for event in job.poll():
             self._hear(event)
         # What was heard may have closed the page.
