@@ -208,8 +208,8 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.allFramesCheckBox.visible = preview.is_cine(parameters.inputVolume)
         self.ui.outputSelector.enabled = not (parameters.allFrames and preview.is_cine(parameters.inputVolume))
         self.ui.spacingSpinBox.specialValueText = preview.isotropic_text(parameters.inputVolume, parameters.axis)
-        spacing = _spacing_mm(parameters)
-        text, possible = preview.result_text(parameters.inputVolume, spacing, parameters.factor, parameters.axis)
+        spacing, shear = _spacing_mm(parameters), parameters.allow_shear
+        text, possible = preview.result_text(parameters.inputVolume, spacing, parameters.factor, parameters.axis, shear)
         self.ui.previewLabel.text = text
         return possible
 

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MedSR")]
 
 import slicer  # noqa: E402
+import vtk  # noqa: E402
 from MedSRLib.errors import Cancelled, DependencyError, InputError, ResourceError  # noqa: E402
 from MedSRLib.jobs_specification import Outcome  # noqa: E402
 from MedSRLib.scene import attributes, nodes, samples, segmentations, sequences  # noqa: E402
@@ -219,6 +220,48 @@ def test_a_factor_goes_before_the_spacing_that_it_greys_out(a_page, a_sample):
     assert a_page._parameters.spacing_mm == 1.0
 
 
+def under(node, matrix):
+    """Put a volume under a linear transform."""
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.array(matrix, float)))
+    node.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def test_a_transform_that_shears_is_told_before_the_click(a_page, a_sample):
+    settle()
+    under(a_sample, [[1, 0, 0.3, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    a_page.refresh()
+    assert "not at right angles" in a_page.ui.previewLabel.text and a_page.ui.applyButton.enabled is False
+    a_page.ui.shearCheckBox.checked = True
+    assert "new" in a_page.ui.previewLabel.text and a_page.ui.applyButton.enabled is True
+
+
+def test_a_result_lies_where_its_volume_is_seen_under_a_transform(a_page, a_sample, errors_shown):
+    """Rotated by 25 degrees and moved: corner voxels of both are at the same place of the world, and the page says how that came."""
+    settle()
+    c, s = np.cos(np.radians(25)), np.sin(np.radians(25))
+    under(a_sample, [[1, 0, 0, 10], [0, c, -s, 20], [0, s, c, 30], [0, 0, 0, 1]])
+    a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running)
+    result = slicer.mrmlScene.GetFirstNodeByName("pig_cine interpolated")
+    for source, made in (((0, 0, 0), (0, 0, 0)), ((175, 175, 19), (175, 175, 38))):
+        assert in_world(result, made) == pytest.approx(in_world(a_sample, source), abs=0.01)
+    assert "1 warning in the log." in a_page.ui.statusLabel.text and "hardened" in a_page.ui.logText.toPlainText()
+
+
+def in_world(node, ijk):
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    point = np.array(matrix.MultiplyPoint((*ijk, 1.0)))[:3]
+    parent = node.GetParentTransformNode()
+    if parent is not None:
+        to_world = vtk.vtkGeneralTransform()
+        parent.GetTransformToWorld(to_world)
+        point = np.array(to_world.TransformPoint(point))
+    return point
+
+
 def test_the_model_and_its_licence_are_shown_before_apply(a_page, monkeypatch):
     card = types.SimpleNamespace(
         id="refine",
@@ -373,11 +416,25 @@ def test_a_sequence_gives_a_sequence_that_plays_in_step(a_page, errors_shown):
 
 
 def _synchronized(browser):
-    import vtk
-
     found = vtk.vtkCollection()
     browser.GetSynchronizedSequenceNodes(found, True)
     return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
+
+
+def test_one_frame_of_a_sequence_gives_a_volume_of_its_own(a_page, errors_shown):
+    shown = samples.load_sequence(PAGE.HOME / "Resources")
+    settle()
+    browser, sequence = sequences.sequence_of(shown)
+    browser.SetSelectedItemNumber(2)
+    APP.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    a_page.ui.allFramesCheckBox.checked = False
+    a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running)
+    assert errors_shown == []
+    made = slicer.mrmlScene.GetFirstNodeByName("pig_cine_4phases interpolated")
+    assert sequences.sequence_of(made) is None and len(_synchronized(browser)) == 1
+    assert np.array_equal(slicer.util.arrayFromVolume(made)[::2], slicer.util.arrayFromVolume(sequence.GetNthDataNode(2)))
 
 
 def test_a_segmentation_is_carried_along_with_names_and_colours(a_page, a_sample, errors_shown):
