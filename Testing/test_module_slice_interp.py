@@ -709,7 +709,17 @@ class Packaging:
     def load_requirements(self, path):
         return [line for line in Path(path).read_text().splitlines() if line and line[0] not in "#-"]
 
-    def pip_ensure(self, requirements, constraints=None, requester=None):
+    def pip_ensure(
+        self,
+        requirements,
+        constraints=None,
+        skip_packages=None,
+        prompt_install=True,
+        prompt_restart=True,
+        requester=None,
+        skip_in_testing=True,
+        show_progress=True,
+    ):
         self.asked.append((requirements, Path(constraints).read_text(), requester))
         if self.fails:
             raise self.fails
@@ -769,7 +779,13 @@ def test_torch_comes_from_the_pytorch_extension_and_is_never_imported_here(monke
 
     class Utilities:
         class PyTorchUtilsLogic:
-            def installTorch(self, askConfirmation=False, forceComputationBackend=None, torchVersionRequirement=None):
+            def installTorch(
+                self,
+                askConfirmation=False,
+                forceComputationBackend=None,
+                torchVersionRequirement=None,
+                torchvisionVersionRequirement=None,
+            ):
                 done.append(askConfirmation)
 
     monkeypatch.setitem(sys.modules, "PyTorchUtils", Utilities)

@@ -125,7 +125,7 @@ class Wrapper:
         self.parameterNode.EndModify(was)
 
     def connectGui(self, gui: Any) -> None:
-        """Connect each widget that carries SlicerParameterName. It returns no tag (Slicer 5.8 to main): such a GUI stays connected."""
+        """Connect each widget that carries SlicerParameterName. Like Slicer's it returns no tag: such a GUI stays connected."""
         named = {widget.property("SlicerParameterName"): widget for widget in vars(gui).values()}
         self.connectParametersToGui({name: widget for name, widget in named.items() if name})
 
