@@ -56,6 +56,28 @@ def test_classical_methods_equal_those_of_simpleitk(method, interpolator):
     assert np.abs(made.array - expected).max() < 1e-4 * np.ptp(volume.array)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float64])
+def test_lanczos_equals_that_of_simpleitk_on_a_large_level_too(dtype):
+    """Its weights do not sum to 1: what is added to all values must come back weighted as well.
+
+    Closed form: both sum x·w over 10 slices, here of values centred and rounded to float32 (half a unit of 2⁻²⁴ each), with |w| summing
+    to below 2; integers are then rounded to 0.5.
+    """
+    level = 1e6
+    array = np.rint(a_stack(np.float64, n=9).array + level).astype(dtype)
+    volume = a_stack(n=9).with_(array=array)
+    made = interpolate_slices((volume,), Options(factor=4, method="lanczos")).volume[0].array
+    image = sitk.GetImageFromArray(array.astype(np.float64))
+    image.SetSpacing(volume.spacing_mm)
+    grid = ((*array.shape[:0:-1], 33), sitk.Transform(), sitk.sitkLanczosWindowedSinc, image.GetOrigin(), (*volume.spacing_mm[:2], 1.0))
+    expected = sitk.GetArrayFromImage(sitk.Resample(image, *grid, image.GetDirection(), 0.0, sitk.sitkFloat64))
+    rounding = 10 * 2.0**-24 * 2 * np.abs(array - level).max()
+    assert np.abs(made - expected).max() <= rounding + (0.5 if dtype is np.int32 else 0.0)
+    positions = volume.slice_positions_mm
+    made = slice_methods.lanczos(np.ones((9, 2, 2), np.float32), positions, np.array([1.0, 2.0, 17.0]))
+    assert made.values[:, 0, 0] == pytest.approx(made.gain, abs=1e-6) and np.abs(made.gain - 1).max() > 1e-4
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_box_the_acquired_slices_the_range_and_the_type_are_kept(a_heart, method):
     result = interpolate_slices((a_heart,), Options(factor=3, method=method))
@@ -147,6 +169,34 @@ def test_frames_that_do_not_belong_together_are_refused():
         interpolate_slices((even, uneven), Options(factor=2))
     with pytest.raises(InputError, match="size or type"):
         interpolate_slices((a_stack(), a_stack(np.uint8)), Options(factor=2))
+
+
+@pytest.mark.parametrize("method", ["auto", "lanczos", "bspline"])
+@pytest.mark.parametrize("flat", [0, 1])
+def test_a_constant_frame_stays_constant_and_is_named(a_heart, method, flat):
+    """One empty frame does not cost the others; an acquired one is interpolated as it would be alone."""
+    frames = [a_heart, a_heart.with_(array=a_heart.array[::-1].copy())]
+    frames.insert(flat, a_heart.with_(array=np.full_like(a_heart.array, 321)))
+    result = interpolate_slices(frames, Options(factor=3, method=method))
+    assert np.all(result.volume[flat].array == 321) and np.all(result.fidelity[flat].array == 0)
+    assert any(f"frame {flat + 1} is of one value" in w for w in result.report["warnings"])
+    alone = interpolate_slices([a_heart], Options(factor=3, method=method))
+    first = 0 if flat else 1
+    assert np.array_equal(result.volume[first].array, alone.volume[0].array) and result.report["why"] == alone.report["why"]
+
+
+def test_only_a_wholly_constant_image_is_refused():
+    flat = [a_stack().with_(array=np.full((5, 20, 24), value, np.int16)) for value in (3, 4)]
+    with pytest.raises(InputError, match="every frame is constant"):
+        interpolate_slices(flat, Options(factor=2, method="linear"))
+
+
+def test_a_voxel_that_is_no_number_is_found_in_any_frame_before_work_begins():
+    spoiled = a_stack(np.float32).with_(array=nan_stack(np.nan).array)
+    heard = []
+    with pytest.raises(InputError, match="1 voxels of frame 2 are NaN"):
+        interpolate_slices([a_stack(np.float32), spoiled], Options(factor=2), progress=Progress(lambda f, m: heard.append(m)))
+    assert heard == []
 
 
 def nan_stack(bad: float) -> Volume:

@@ -43,8 +43,9 @@ def write(folder: Path, frames: Sequence[Volume]) -> None:
     """Write a new folder of DICOM files, all or nothing; `folder` may exist where it is empty.
 
     The headers come from the files that `meta["dicom_files"]` names, slice by slice the nearest one; without them a minimal valid
-    series is written, of the modality that the frames state, or as Secondary Capture (see `doubts`). Values keep the source's rescale where it holds them exactly, else they are stored as whole numbers, else as
-    16 bits over their range, with the largest error said in Derivation Description.
+    series is written, of the modality that the frames state, or as Secondary Capture (see `doubts`). Values keep the source's rescale
+    where it holds them exactly, else they are stored as whole numbers, else as 16 bits over their range, with the largest error said
+    in Derivation Description.
     Raises OutputError where the values or the grid do not fit DICOM, or the system refuses.
     """
     _check(frames, folder)
