@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +14,7 @@ import SimpleITK as sitk
 from MedSRLib import geometry
 from MedSRLib.errors import Cancelled, InputError, OptionError
 from MedSRLib.io import formats
-from MedSRLib.run import Progress
+from MedSRLib.run import Progress, run_lanes
 from MedSRLib.tasks import slice_choice, slice_engine, slice_methods
 from MedSRLib.tasks.interpolate_slices import Options, interpolate_slices
 from MedSRLib.tasks.slice_candidates import Candidate
@@ -319,6 +322,15 @@ def test_auto_takes_linear_where_flow_misleads():
     assert interpolate_slices((Volume(array, (1, 1, 5)),), Options(factor=2)).report["method"] == "linear"
 
 
+@pytest.mark.parametrize(("side", "count"), [(16, 8), (256, 4), (160, 8), (220, 5)])
+def test_fewer_of_large_slices_are_left_out(side, count):
+    """As many as hold 2¹⁸ pixels, at least 4 and at most 8: the slice in the middle of two that are alike is rebuilt exactly."""
+    slices = np.zeros((14, side, side), np.float32)
+    slices[:, : side // 2] = 100
+    trial = slice_choice.try_methods(slices, np.arange(14.0), {"linear": slice_methods.linear})[0]
+    assert trial.psnr == (slice_choice.PSNR_CEILING,) * count
+
+
 def test_leaving_out_rebuilds_from_both_direct_neighbours():
     seen = []
 
@@ -460,6 +472,39 @@ def test_batches_shrink_and_move_to_the_cpu_when_memory_runs_out():
 
     assert run_batches(work, 9, batch_size=8, device="cuda", warn=said.append) == "cpu"
     assert done == list(range(9)) and len(said) == 4
+
+
+def test_lanes_run_side_by_side_in_order_and_are_told_in_this_thread():
+    made, begun, told = [], [], []
+    lanes = [[partial(made.append, (lane, i)) for i in range(3)] for lane in range(2)]
+    here = threading.get_ident()
+    progress = Progress(lambda fraction, message: told.append((fraction, message, threading.get_ident() == here)))
+    run_lanes(lanes, begin=lambda: begun.append(threading.get_ident()), progress=progress, message="working")
+    assert sorted(made) == [(lane, i) for lane in range(2) for i in range(3)]
+    assert [[i for lane, i in made if lane == n] for n in range(2)] == [[0, 1, 2]] * 2
+    assert len(set(begun)) == 2 and here not in begun
+    assert [f for f, _, _ in told] == pytest.approx([0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1]) and all(
+        m == "working" and h for _, m, h in told
+    )
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_lane_that_fails_or_is_cancelled_stops_the_others(lanes):
+    made = []
+
+    def call(i):
+        made.append(i)
+        time.sleep(0.02)
+        if i == 1:
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        run_lanes([[partial(call, i) for i in range(50)]] * lanes)
+    assert len(made) < 10 * lanes
+    made.clear()
+    with pytest.raises(Cancelled):
+        run_lanes([[partial(call, 0)] * 50] * lanes, progress=Progress(cancelled=lambda: len(made) > 2))
+    assert len(made) < 10 * lanes
 
 
 def test_errors_that_are_not_about_memory_are_not_swallowed():

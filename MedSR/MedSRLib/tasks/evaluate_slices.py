@@ -46,8 +46,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """table: dicts with the same keys, one a frame, slice and method; frames and slices count from 0. plot, picture: PNG bytes, None where they could not be drawn.
+    """table: dicts with the same keys, one a frame, slice and method; frames and slices count from 0.
 
+    plot, picture: PNG bytes, None where they could not be drawn.
     report: JSON-able: the mean of each figure by method, one-sided Wilcoxon p of the default against each, calibration of
     the expected error, what the default chose and why, warnings.
     """
