@@ -62,6 +62,8 @@ def test_unknown_names_and_settings_are_refused():
         networks.build("sr_gan")
     with pytest.raises(ValueError, match="norm"):
         networks.build("cyclegan", norm="batch")
+    with pytest.raises(ValueError, match="multiple of 8"):
+        networks.build("sr_unit", width=12)
     with pytest.raises(ValueError, match="skip"):
         networks.build("ct_super_resolver", skip="lanczos")
 

@@ -34,9 +34,16 @@ def doubling(inputs: int, outputs: int, norm: str) -> nn.Sequential:
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), step(inputs, outputs, norm))
 
 
+def narrowing(width: int, count: int) -> list[int]:
+    """width, width / 2, …, halved `count` times. Raises ValueError where it cannot be."""
+    if width < 2**count or width % 2**count:
+        raise ValueError(f"width must be a multiple of {2**count}, not {width}")
+    return [width // 2**i for i in range(count + 1)]
+
+
 def halvings(inputs: int, width: int, count: int, norm: str) -> list[nn.Module]:
     """(n, inputs, h, w) → (n, width, h / 2^count, w / 2^count): c7s1, then d `count` times, the width doubled each time."""
-    widths = [width // 2**i for i in range(count, -1, -1)]
+    widths = narrowing(width, count)[::-1]
     downs = [step(i, o, norm, stride=2) for i, o in zip(widths, widths[1:], strict=False)]
     return [step(inputs, widths[0], norm, size=7), *downs]
 
@@ -46,7 +53,7 @@ def doublings(width: int, outputs: int, count: int, norm: str) -> list[nn.Module
 
     Zhu ends in a tanh; intensities here are linear in HU and never clamped, so nothing follows the last convolution.
     """
-    widths = [width // 2**i for i in range(count + 1)]
+    widths = narrowing(width, count)
     ups = [doubling(i, o, norm) for i, o in zip(widths, widths[1:], strict=False)]
     return [*ups, convolution(widths[-1], outputs, 7)]
 
