@@ -4,11 +4,14 @@
         --data.init_args.root FOLDER                                                    # … wherever they lie
         --ckpt_path training/runs/slice-refiner/version_0/checkpoints/last.ckpt         # resume
         --trainer.devices 4 --trainer.strategy ddp                                      # several GPUs
+    python -m training.train fit --config training/configs/sr-cyclegan.yaml            # or sr-unit, cyclegan, unit, ct-super-resolver
+        --model.init_args.mm_weight 0                                                   # without the multi-modality loss
     python -m training.evaluate --data FOLDER/cardiac/acdc_5mm --models slice-refiner slice-autoencoder --out DIR
     python -m training.anatomy --data FOLDER --out DIR                                      # brain, prostate, spine, heart …
     python -m training.figures --data FOLDER/cardiac/acdc_5mm --models slice-refiner --out DIR
     python -m training.publish --checkpoint FILE --card training/cards/slice-refiner.json --figures DIR
 
 configs: one for each released model. cards: what their cards say beside what is measured. splits: which subjects train,
-which validate, which are held out. runs, cache: written here, never committed.
+which validate, which are held out. runs, cache: written here, never committed; the CT runs leave a picture of fixed
+validation patches each epoch in the folder grids beside their metrics.
 """

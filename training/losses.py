@@ -12,6 +12,11 @@ def mse(made: Tensor, true: Tensor) -> Tensor:
     return (made - true).square().mean()
 
 
+def charbonnier(made: Tensor, true: Tensor, epsilon: float = 1e-3) -> Tensor:
+    """Mean √(e² + ε²): |e| with a rounded corner, 1 HU wide for CT; Lai et al., "LapSRN", CVPR 2017, eq. 6."""
+    return ((made - true).square() + epsilon**2).sqrt().mean()
+
+
 def gaussian_window(sigma: float = 1.5, radius: int = 5) -> Tensor:
     x = torch.arange(-radius, radius + 1, dtype=torch.float32)
     window = torch.exp(-0.5 * (x / sigma) ** 2)
@@ -39,6 +44,11 @@ def ssim(made: Tensor, true: Tensor) -> Tensor:
 def gradient(made: Tensor, true: Tensor) -> Tensor:
     """Mean absolute difference of the forward differences along x and y."""
     return sum(((made - true).diff(dim=d)).abs().mean() for d in (-1, -2)) / 2
+
+
+def energy(image: Tensor) -> Tensor:
+    """Sum along x and y of the mean squared forward difference: how sharp an image is."""
+    return image.diff(dim=-1).square().mean() + image.diff(dim=-2).square().mean()
 
 
 def laplace(expected_error: Tensor, made: Tensor, true: Tensor) -> Tensor:

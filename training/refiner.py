@@ -10,7 +10,7 @@ import torch
 from MedSRLib import networks
 from torch import Tensor
 
-from . import losses
+from . import losses, schedule
 
 SSIM_WORTH = 15.0
 """dB that one unit of SSIM counts where checkpoints are compared: what separates linear from flow in both (1.3 dB, 0.09)."""
@@ -58,7 +58,7 @@ class Refiner(L.LightningModule):
     def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
         made, true = self(batch), batch["target"]
         psnr = -10 * math.log10(max(float(losses.mse(made.value, true)), 1e-12))
-        sharp = [float(sum(x.diff(dim=d).square().mean() for d in (-1, -2))) for x in (made.value, true)]
+        sharp = [float(losses.energy(x)) for x in (made.value, true)]
         ratio = float(made.expected_error.mean() / (made.value - true).abs().mean().clamp_min(1e-9))
         ssim = float(losses.ssim_map(made.value, true).mean())
         self.rows.append((int(batch["subject"]), psnr, ssim, sharp[0] / max(sharp[1], 1e-9), ratio))
@@ -71,13 +71,4 @@ class Refiner(L.LightningModule):
         self.log_dict(figures | {"val_score": figures["val_psnr"] + SSIM_WORTH * figures["val_ssim"]})
 
     def configure_optimizers(self) -> dict[str, Any]:
-        steps, h = self.trainer.max_steps, self.hparams
-        if steps < 1:
-            steps = int(self.trainer.estimated_stepping_batches)
-        optimizer = torch.optim.AdamW(self.parameters(), lr=h.learning_rate, weight_decay=1e-4)
-
-        def rate(step: int) -> float:
-            return min(1.0, (step + 1) / h.warm_up) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return schedule.warm_up_then_cosine(self, self.hparams.learning_rate, self.hparams.warm_up)
