@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter, shift
 torch = pytest.importorskip("torch")
 
 from MedSRLib import networks  # noqa: E402
-from MedSRLib.tasks import slices_learned  # noqa: E402
+from MedSRLib.tasks import slices_learned, turns  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -100,8 +100,8 @@ def test_turns_carry_images_and_flows_together():
     aligned = motion.warp(b, flow)
     for turn in slices_learned.TURNS:
         turned = slices_learned._turned_flow(flow, turn).transpose(1, 2, 0)
-        again = motion.warp(np.ascontiguousarray(slices_learned._turned(b, turn)), turned)
-        assert np.abs(slices_learned._turned_back(again, turn) - aligned)[8:-8, 8:-8].max() < 0.05 * aligned.std()
+        again = motion.warp(np.ascontiguousarray(turns.turned(b, turn)), turned)
+        assert np.abs(turns.turned_back(again, turn) - aligned)[8:-8, 8:-8].max() < 0.05 * aligned.std()
 
 
 def test_self_ensemble_is_the_same_for_a_mirrored_volume(a_refiner):

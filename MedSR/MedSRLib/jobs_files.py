@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import InputError, OutputError, ResourceError
+from .errors import InputError, OutputError
 from .io.atomic import as_output_error
 from .io.series import SUFFIXES, suffix_of
 
@@ -75,14 +75,6 @@ def _check_folder(path: Path, kind: str) -> None:
         raise OutputError("is a folder, not a file", where=str(path), fix="give a file name")
     if any(path.iterdir()):
         raise OutputError("this folder already holds files", where=str(path), fix="choose a new or an empty folder")
-
-
-def check_disk(folder: Path, needed_bytes: int) -> None:
-    """Raises ResourceError where the disk of `folder` has less room than this."""
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        numbers = f"the disk has {free / 2**20:.0f} MB free, the result needs about {needed_bytes / 2**20:.0f} MB"
-        raise ResourceError(numbers, where=str(folder), fix="free some space, or choose another folder")
 
 
 @contextmanager

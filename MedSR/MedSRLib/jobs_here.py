@@ -16,9 +16,9 @@ from typing import Any
 from . import tasks
 from .errors import DependencyError, MedSRError, OptionError, OutputError, ResourceError
 from .io.series import stem_of
-from .jobs_files import IMAGE_KINDS, Staging, check_disk, check_inputs, check_outputs, provenance_path
+from .jobs_files import IMAGE_KINDS, Staging, check_inputs, check_outputs, provenance_path
 from .jobs_specification import Outcome, Specification, plain
-from .run import Progress, is_out_of_memory
+from .run import Progress, check_disk, is_out_of_memory
 from .tasks.options import from_dict
 
 READ_END, TASK_END = 0.05, 0.92
@@ -45,7 +45,7 @@ def run_here(spec: Specification, progress: Progress = Progress(), warn: Warn = 
     with _said_clearly():
         values = _read(task, spec, progress.part(0.0, READ_END))
         heard.take(_image_warnings(values))
-        _check_room(spec, values)
+        _check_room(task, spec, values, options)
         result = _call(task, options, values, progress.part(READ_END, TASK_END))
         heard.take(result.report.get("warnings", ()))
         heard.take(_doubts(kinds, spec, result))
@@ -125,9 +125,12 @@ def _image_warnings(values: Mapping[str, Any]) -> list[str]:
     return [str(w) for value in values.values() for frame in _frames(value) for w in frame.meta.get("warnings", ())]
 
 
-def _check_room(spec: Specification, values: Mapping[str, Any]) -> None:
-    """A result is at least as large as what it is made from."""
+def _check_room(task: ModuleType, spec: Specification, values: Mapping[str, Any], options: Any) -> None:
+    """A result is at least as large as what it is made from; a task that knows better has a function `output_bytes`."""
     needed = sum(frame.array.nbytes for value in values.values() for frame in _frames(value))
+    if hasattr(task, "output_bytes"):
+        sizes = task.output_bytes(values[task.INPUTS[0].name], options)
+        needed = sum(sizes.get(port, 0) for port in spec.outputs)
     for folder in {Path(path).resolve().parent for path in spec.outputs.values()}:
         check_disk(folder, needed)
 

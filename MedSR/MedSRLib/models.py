@@ -88,6 +88,27 @@ def list_cards() -> list[Card]:
     return sorted(cards, key=lambda card: (card.task, not card.default, card.id))
 
 
+def of_task(task: str) -> list[Card]:
+    """The readable cards of one task, its default first."""
+    return [card for card in list_cards() if card.task == task]
+
+
+def default_of(task: str, instead: str) -> Card:
+    """The card that a task takes where no model is named. Raises ModelError where none is installed, and says what to use instead."""
+    cards = of_task(task)
+    if not cards:
+        raise ModelError("no learned model for this is installed", fix=instead)
+    return cards[0]
+
+
+def for_task(model_id: str, task: str, instead: str) -> Card:
+    """The card of a model for `task`, of its default model for "". Raises ModelError where there is none, or it is for another task."""
+    found = card(model_id) if model_id else default_of(task, instead)
+    if found.task != task:
+        raise ModelError(f"{found.id} is a model for {found.task}", fix="see `medsr models list`")
+    return found
+
+
 def card(model_id: str) -> Card:
     """The card of one model. Raises ModelError where there is no such model, or where its card is incomplete."""
     found = folders()
@@ -172,7 +193,7 @@ def build(model_id: str, device: str = "cpu") -> Any:
 
         from . import networks
     except ImportError as error:
-        raise DependencyError("the learned model needs PyTorch and safetensors", fix="install them, or use --method flow") from error
+        raise DependencyError("the learned model needs PyTorch and safetensors", fix="install them, or use a method that needs no model") from error
     try:
         module: Any = networks.build(found.network, **found.arguments)
         weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(found.weights).items()}

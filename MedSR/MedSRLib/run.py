@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -60,7 +61,7 @@ def import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise DependencyError("the learned model needs PyTorch", fix="install torch, or use --method flow") from error
+        raise DependencyError("the learned model needs PyTorch", fix="install torch, or use a method that needs no model") from error
     return torch
 
 
@@ -103,6 +104,14 @@ def check_memory(needed_bytes: int, what: str) -> None:
     if available is not None and needed_bytes > available:
         numbers = f"{what} needs about {needed_bytes / 2**30:.1f} GB of memory, {available / 2**30:.1f} GB are free"
         raise ResourceError(numbers, fix="ask for a coarser spacing, crop the volume, or close other programs")
+
+
+def check_disk(folder: Path, needed_bytes: int) -> None:
+    """Raises ResourceError where the disk of `folder` has less room than this."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        numbers = f"the disk has {free / 2**20:.0f} MB free, the result needs about {needed_bytes / 2**20:.0f} MB"
+        raise ResourceError(numbers, where=str(folder), fix="free some space, or choose another folder")
 
 
 def run_batches(
@@ -171,7 +180,7 @@ def _smaller(batch_size: int, device: str, error: BaseException) -> tuple[int, s
         return batch_size // 2, device
     if device != "cpu":
         return 1, "cpu"
-    raise ResourceError("one slice at a time does not fit in memory", fix="crop the volume, or use --method flow") from error
+    raise ResourceError("one piece at a time does not fit in memory", fix="crop the volume, or use a method that needs no model") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..volume import Volume
 from .atomic import replacing_file
 from .series import file_meta
+from .slabs import is_large, slabs
 
 TYPES = {
     "i1": "MET_CHAR", "u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET_USHORT", "i4": "MET_INT", "u4": "MET_UINT",
@@ -103,22 +104,27 @@ def _values(header: dict[str, str], sizes: list[int], path: Path, start: int) ->
 def write(path: Path, frames: Sequence[Volume]) -> None:
     """Write one frame as 3-D, several as 4-D (frame times that are not even: their mean step), every number at full precision.
 
-    An .mhd keeps its voxels in the same file, so that one rename replaces all of it.
+    An .mhd keeps its voxels in the same file, so that one rename replaces all of it. Large voxels (slabs.LARGE_BYTES) are not
+    compressed: the header, which comes first, states the compressed size.
     """
-    voxels = list(_compressed(frames))
+    voxels = None if is_large(*(frame.array for frame in frames)) else list(_compressed(frames))
     with replacing_file(path) as file:
-        file.write(_header(frames, sum(map(len, voxels))).encode())
-        file.writelines(voxels)
+        file.write(_header(frames, None if voxels is None else sum(map(len, voxels))).encode())
+        file.writelines(_plain(frames) if voxels is None else voxels)
+
+
+def _plain(frames: Sequence[Volume]) -> Iterator[memoryview]:
+    return (slab for frame in frames for slab in slabs(frame.array))
 
 
 def _compressed(frames: Sequence[Volume]) -> Iterator[bytes]:
     packer = zlib.compressobj(3)
-    for frame in frames:
-        yield packer.compress(np.ascontiguousarray(frame.array, frame.array.dtype.newbyteorder("<")).data)
+    for slab in _plain(frames):
+        yield packer.compress(slab)
     yield packer.flush()
 
 
-def _header(frames: Sequence[Volume], size: int) -> str:
+def _header(frames: Sequence[Volume], size: int | None) -> str:
     first, rank = frames[0], 3 + (len(frames) > 1)
     direction, origin, spacing, shape = np.eye(rank), np.zeros(rank), np.ones(rank), [len(frames)] * rank
     direction[:3, :3], origin[:3], spacing[:3], shape[:3] = first.direction, first.origin_mm, first.spacing_mm, first.shape[::-1]
@@ -130,8 +136,7 @@ def _header(frames: Sequence[Volume], size: int) -> str:
         "NDims": rank,
         "BinaryData": True,
         "BinaryDataByteOrderMSB": False,
-        "CompressedData": True,
-        "CompressedDataSize": size,
+        **({"CompressedData": False} if size is None else {"CompressedData": True, "CompressedDataSize": size}),
         "TransformMatrix": _text(direction.T.ravel()),
         "Offset": _text(origin),
         "CenterOfRotation": _text(np.zeros(rank)),

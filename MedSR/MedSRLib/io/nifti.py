@@ -20,6 +20,7 @@ from ..volume import Volume
 from .atomic import replacing_file
 from .rescale import rescale
 from .series import file_meta
+from .slabs import slabs
 
 SCALE_TOLERANCE = 1e-3
 """Largest relative difference between pixdim and the column lengths of the sform that still counts as agreement."""
@@ -200,8 +201,8 @@ def write(path: Path, frames: Sequence[Volume]) -> None:
         packed = path.name.lower().endswith(".gz")
         target = gzip.GzipFile("", "wb", 3, file, mtime=0) if packed else file
         target.write(header.tobytes() + bytes(4))
-        for frame in frames:
-            target.write(np.ascontiguousarray(frame.array, frame.array.dtype.newbyteorder("<")).data)
+        for slab in (slab for frame in frames for slab in slabs(frame.array)):
+            target.write(slab)
         if packed:
             target.close()
 

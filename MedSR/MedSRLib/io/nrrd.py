@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..volume import Volume
 from .atomic import replacing_file
 from .series import suffix_of
+from .slabs import is_large, slabs
 
 TYPES = {
     "i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32",
@@ -19,19 +21,23 @@ TYPES = {
 
 
 def write(path: Path, frames: Sequence[Volume]) -> None:
-    """Write one frame as 3-D, several as the sequence that Slicer writes itself (last axis: list, with its index values)."""
+    """Write one frame as 3-D, several as the sequence that Slicer writes itself (last axis: list, with its index values).
+
+    Compressed, unless the voxels are so many that it would take minutes (slabs.LARGE_BYTES).
+    """
+    raw = is_large(*(frame.array for frame in frames))
     with replacing_file(path) as file:
-        file.write(_header(path, frames).encode() + b"\n")
-        with gzip.GzipFile("", "wb", 3, file, mtime=0) as packed:
-            for frame in frames:
-                packed.write(np.ascontiguousarray(frame.array, frame.array.dtype.newbyteorder("<")).data)
+        file.write(_header(path, frames, "raw" if raw else "gzip").encode() + b"\n")
+        with nullcontext(file) if raw else gzip.GzipFile("", "wb", 3, file, mtime=0) as target:
+            for slab in (slab for frame in frames for slab in slabs(frame.array)):
+                target.write(slab)
 
 
 def _vector(numbers: np.ndarray | Sequence[float]) -> str:
     return "(" + ",".join(repr(float(n)) for n in numbers) + ")"
 
 
-def _header(path: Path, frames: Sequence[Volume]) -> str:
+def _header(path: Path, frames: Sequence[Volume], encoding: str) -> str:
     first, many = frames[0], len(frames) > 1
     sizes = [*first.shape[::-1], *([len(frames)] if many else [])]
     axes = [_vector(column) for column in first.affine[:3, :3].T]
@@ -44,7 +50,7 @@ def _header(path: Path, frames: Sequence[Volume]) -> str:
         "space directions: " + " ".join(axes + ["none"] * many),
         "kinds: domain domain domain" + " list" * many,
         "endian: little",
-        "encoding: gzip",
+        f"encoding: {encoding}",
         "space origin: " + _vector(first.origin_mm),
         *(_sequence_lines(frames) if many else []),
         *(_segment_lines(first) if suffix_of(path) == ".seg.nrrd" else []),

@@ -12,6 +12,7 @@ import numpy as np
 from ..geometry import bracket
 from ..run import Progress, import_torch, run_batches, run_lanes
 from .synthesis import Synthesis
+from .turns import TURNS, turned, turned_back
 
 PERCENTILES = (1.0, 99.0)
 """Grey range of the volume that the models see as 0 to 1, linearly; nothing is clamped."""
@@ -20,8 +21,6 @@ PIXELS_AT_ONCE = 2**19
 LANES_PIXELS = 2 * PIXELS_AT_ONCE
 """Pixels in the batches of all lanes together."""
 MOST_LANES = 4
-TURNS = tuple((quarter, mirrored) for mirrored in (False, True) for quarter in range(4))
-"""The eight quarter turns and mirrored quarter turns of a square."""
 
 
 def synthesise(
@@ -130,7 +129,7 @@ class _Maker:
             at = self.torch.from_numpy(alpha[start:stop]).to(device)
             result = self.module.at(state["pair"], at)
             for k, values in enumerate((result.value, result.expected_error)):
-                out[k, start:stop] = _turned_back(values[:, 0].float().cpu().numpy(), turn)
+                out[k, start:stop] = turned_back(values[:, 0].float().cpu().numpy(), turn)
 
         run_batches(batch, len(alpha), batch_size=batch_size, device=self.device, warn=warn)
         return out
@@ -143,7 +142,7 @@ class _Maker:
     def _pair(
         self, number: int, turn: tuple[int, bool], index: int, a: np.ndarray, b: np.ndarray, flows: tuple[np.ndarray, np.ndarray]
     ) -> Any:
-        first, second = (self._tensor(_turned(image, turn)[None]) for image in (a, b))
+        first, second = (self._tensor(turned(image, turn)[None]) for image in (a, b))
         kept_index, features = self._kept.get(number, (-1, None))
         features = features if kept_index == index else self.module.encode(first)
         following = self.module.encode(second)
@@ -155,21 +154,9 @@ class _Maker:
         return self.torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None].to(self.device)
 
 
-def _turned(image: np.ndarray, turn: tuple[int, bool]) -> np.ndarray:
-    """(..., h, w) turned by quarters counter-clockwise, after mirroring along x where asked."""
-    quarters, mirrored = turn
-    return np.rot90(image[..., ::-1] if mirrored else image, quarters, (-2, -1))
-
-
-def _turned_back(image: np.ndarray, turn: tuple[int, bool]) -> np.ndarray:
-    quarters, mirrored = turn
-    back = np.rot90(image, -quarters, (-2, -1))
-    return back[..., ::-1] if mirrored else back
-
-
 def _turned_flow(flow: np.ndarray, turn: tuple[int, bool]) -> np.ndarray:
     """A flow (h, w, 2) as channels (2, h, w), turned with its image: the vectors turn along."""
-    x, y = (_turned(flow[..., k], turn) for k in (0, 1))
+    x, y = (turned(flow[..., k], turn) for k in (0, 1))
     quarters, mirrored = turn
     x = -x if mirrored else x
     for _ in range(quarters):
