@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,12 +18,18 @@ from .errors import Cancelled, MedSRError, OptionError
 
 DEBUG = "MEDSR_DEBUG"
 """Environment variable: when set, errors come with their traceback."""
+NEGATIVE_NUMBERS = re.compile(r"-\.?\d")
+"""argparse takes a single number only; a region is several, with commas between them."""
 BROKEN_PIPE_CODE = 141
 TERMINATED_CODE = 143
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage."""
+    """Says what is wrong in one sentence, without the usage. A word that begins as a negative number does is a value, never a flag."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._negative_number_matcher = NEGATIVE_NUMBERS
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(message, where=self.prog, fix=f"see {self.prog} --help")

@@ -24,6 +24,8 @@ INK, PAPER, MUTED, ACCENT = "#1c2330", "#ffffff", "#6b7485", "#0f766e"
 WINDOW_PERCENTILES = (1.0, 99.5)
 PANEL_INCHES = 3.4
 """Width of one view in the picture before and after."""
+ZOOM_PIXELS = 40
+"""Side of the part of a scan that its super-resolution is shown in."""
 LIBRARIES = ("numpy", "scipy", "SimpleITK", "torch", "opencv-python-headless", "pydicom")
 
 
@@ -98,6 +100,44 @@ def _centre(array: np.ndarray, floor: float) -> tuple[int, int, int]:
     total = weight.sum() or 1.0
     sums = [weight.sum(axis=tuple(a for a in range(3) if a != axis)) for axis in range(3)]
     return tuple(int(np.round((s * np.arange(len(s))).sum() / total)) for s in sums)  # type: ignore[return-value]
+
+
+def enlarged(
+    scan: np.ndarray, plain: np.ndarray, made: np.ndarray, error: np.ndarray, name: str, unit: str, window: tuple[float, float] | None
+) -> bytes:
+    """One slice in a row: all of the scan, then where most was added to it: the scan's pixels, bicubic, the result, the expected error.
+
+    scan: (h, w); plain, made, error: (f·h, f·w). window: values of black and white, by percentiles where None.
+    """
+    factor = made.shape[0] // scan.shape[0]
+    y, x, size = _busiest(np.abs(made.astype(np.float32) - plain), factor, ZOOM_PIXELS)
+    low, high = window or tuple(np.percentile(scan, WINDOW_PERCENTILES))
+    fine = np.s_[factor * y : factor * (y + size), factor * x : factor * (x + size)]
+    figure = _figure(15, 3.6)
+    axes = figure.subplots(1, 5)
+    shown = {"Scan": scan, "Scan, nearer": scan[y : y + size, x : x + size], "Bicubic": plain[fine], f"Result ({name})": made[fine]}
+    for one, (title, image) in zip(axes, shown.items(), strict=False):
+        one.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        one.set_title(title, color=INK, fontsize=10)
+    axes[0].plot(*np.array([(x, y), (x + size, y), (x + size, y + size), (x, y + size), (x, y)]).T - 0.5, color=ACCENT)
+    drawn = axes[4].imshow(error[fine], cmap="magma", vmin=0, vmax=float(np.percentile(error[fine], 99.5)) or 1.0)
+    axes[4].set_title("Expected error", color=INK, fontsize=10)
+    bar = figure.colorbar(drawn, ax=axes[4], fraction=0.046)
+    bar.set_label(unit or "image units", fontsize=8, color=MUTED)
+    bar.ax.tick_params(labelsize=7, colors=MUTED)
+    for one in axes:
+        one.set_axis_off()
+    return _png(figure)
+
+
+def _busiest(added: np.ndarray, factor: int, most: int) -> tuple[int, int, int]:
+    """(y, x, size) in pixels of the scan of the square, at most `most` wide, with most added to it."""
+    h, w = (n // factor for n in added.shape)
+    size = min(h, w, most)
+    sums = np.pad(added.reshape(h, factor, w, factor).sum(axis=(1, 3)), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    total = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
+    y, x = np.unravel_index(int(total.argmax()), total.shape)
+    return int(y), int(x), size
 
 
 def box_plot(scores: Mapping[str, Mapping[str, Sequence[float]]], highlight: str = "") -> bytes:

@@ -85,13 +85,17 @@ class Plan:
     def tile(self, row: int, column: int) -> Tile:
         return Tile(self.rows.starts[row], self.columns.starts[column], self.rows.kept, self.columns.kept, self.context)
 
+    def number(self, tile: Tile) -> int:
+        """How many tiles come before this one."""
+        return self.rows.starts.index(tile.y) * len(self.columns.starts) + self.columns.starts.index(tile.x)
+
     def row(self, row: int) -> list[Tile]:
         """The tiles of one row, from left to right."""
         return [self.tile(row, column) for column in range(len(self.columns.starts))]
 
 
 def plan(shape: tuple[int, int], *, size: int, context: int = 0, overlap: int = 0) -> Plan:
-    """Tiles that read `size` pixels a side, spread evenly over a grid of `shape` (h, w); fewer pixels where the grid is smaller.
+    """Tiles that read at most `size` pixels a side, all alike, as few as cover a grid of `shape` (h, w), and no larger than needed.
 
     Raises OptionError where nothing, or no more than the overlap, would be kept of a tile.
     """
@@ -99,13 +103,14 @@ def plan(shape: tuple[int, int], *, size: int, context: int = 0, overlap: int = 
     if kept <= overlap:
         least = 2 * context + overlap + 1
         raise OptionError(f"tiles of {size} pixels keep nothing beside context and overlap", where="--tile", fix=f"give at least {least}")
-    return Plan(*(_axis(length, kept, overlap) for length in shape), context)
+    return Plan(_axis(shape[0], kept, overlap), _axis(shape[1], kept, overlap), context)
 
 
 def _axis(length: int, kept: int, overlap: int) -> Axis:
     if kept >= length:
         return Axis(length, (0,), length, 0)
     count = math.ceil((length - overlap) / (kept - overlap))
+    kept = math.ceil((length + (count - 1) * overlap) / count)
     starts = np.rint(np.linspace(0, length - kept, count)).astype(int)
     return Axis(length, tuple(int(s) for s in starts), kept, overlap)
 

@@ -55,7 +55,8 @@ def run(frames: Sequence[Volume], options: Options, segmentation: Volume | Seque
         stack = prepare(frames[varied[0]], options.axis, options.allow_shear)
     plan = plan_slices(stack.volume, _spacing(stack.volume, options))
     labels = None if segmentation is None else _labels(segmentation, frames[0], options)
-    check_memory(_memory_bytes(stack.volume, plan, len(frames)), "the result")
+    first = stack.volume.array
+    check_memory(memory_bytes(first.shape, first.dtype.itemsize, len(plan.targets_mm), len(frames)), "the result")
     warnings = list(dict.fromkeys(stack.warnings + flat + _grid_warnings(plan, stack.volume.slice_positions_mm)))
     candidate, choice = pick(stack.volume, to_working(stack.volume.array).slices, options, warnings, progress.part(0.0, 0.2))
     made = []
@@ -167,11 +168,10 @@ def _grid_warnings(plan: SlicePlan, positions_mm: np.ndarray) -> tuple[str, ...]
     return tuple(said)
 
 
-def _memory_bytes(volume: Volume, plan: SlicePlan, frames: int) -> int:
-    """Peak memory of the job: results and fidelity of all frames, the working copy, and one chunk being made."""
-    pixels = volume.shape[1] * volume.shape[2]
-    out = len(plan.targets_mm) * pixels * (volume.array.dtype.itemsize + 4) * frames
-    return out + 3 * 4 * volume.shape[0] * pixels + 5 * 4 * min(CHUNK_VOXELS, len(plan.targets_mm) * pixels)
+def memory_bytes(shape: tuple[int, ...], itemsize: int, targets: int, frames: int) -> int:
+    """Peak memory of the job: results and fidelity of all frames, the working copy, and one chunk being made. shape: (z, y, x)."""
+    pixels = shape[1] * shape[2]
+    return targets * pixels * (itemsize + 4) * frames + 3 * 4 * shape[0] * pixels + 5 * 4 * min(CHUNK_VOXELS, targets * pixels)
 
 
 def _labels(segmentation: Volume | Sequence[Volume], reference: Volume, options: Options) -> Stack:

@@ -1,0 +1,121 @@
+"""What a scan must be before it is super-resolved: in HU, of finite numbers; and which of its voxels are padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..volume import Volume
+
+PADDING_HU = -1500.0
+"""Below this no tissue and no air is: what scanners and software write around the field of view (−2000, −3024, −32768)."""
+AIR_HU = -200.0
+"""A volume of unknown modality counts as CT in HU where its values go below this: other modalities have no negative values."""
+HIGHEST_HU = 70000.0
+"""Above this nothing is in HU, metal with extended range included."""
+SQUARE = 0.01
+"""Largest relative difference of a pixel's sides that still counts as square."""
+PERCENTILES = (0.5, 99.5)
+"""Of an image that is not in HU: what a model that reads HU is given as 0 and 1."""
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """What a network reads: (value − offset) / scale. in_hu: whether the values are HU, where padding can be told by its value."""
+
+    offset: float = -1000.0
+    scale: float = 1000.0
+    in_hu: bool = True
+    unit: str = "HU"
+
+    def read(self, values: np.ndarray) -> np.ndarray:
+        """float32."""
+        return (values.astype(np.float32) - np.float32(self.offset)) / np.float32(self.scale)
+
+    def written(self, values: np.ndarray) -> np.ndarray:
+        return values * np.float32(self.scale) + np.float32(self.offset)
+
+
+def check_finite(frames: Sequence[Volume]) -> None:
+    """Raises InputError where a voxel is NaN or infinite."""
+    for frame in frames:
+        bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in frame.array) if frame.array.dtype.kind == "f" else 0
+        if bad:
+            raise InputError(f"{bad} voxels are NaN or infinite", where=name_of(frame), fix="replace them by numbers first")
+
+
+def name_of(volume: Volume) -> str:
+    return str(volume.meta.get("name", "volume"))
+
+
+def why_not_hu(volume: Volume) -> str:
+    """Why the values cannot be HU, a clause; empty where they can."""
+    modality, array = str(volume.meta.get("modality") or ""), volume.array
+    if modality and modality != "CT":
+        return f"the volume is {modality}, not CT in HU"
+    if array.dtype.itemsize == 1:
+        return "8-bit values are not HU"
+    low, high = float(array.min()), float(array.max())
+    if array.dtype.kind in "ub":
+        return f"values without a sign ({low:g} to {high:g}) are not HU: the rescale of the scanner is missing"
+    if high > HIGHEST_HU:
+        return f"values up to {high:g} are not HU"
+    if not modality and low > AIR_HU:
+        return f"the volume does not say that it is CT, and its values ({low:g} to {high:g}) hold no air, so they may not be HU"
+    return ""
+
+
+def intensity_for(volume: Volume, stated: dict[str, Any] | None, any_modality: bool, warnings: list[str]) -> Intensity:
+    """What the model is given of this volume.
+
+    stated: {"offset", "scale", "unit"} of a model that reads something else than HU; such a model takes values as they are.
+    any_modality: stretch what is not HU to the range of lung, and warn, instead of raising InputError.
+    """
+    if stated:
+        return Intensity(float(stated["offset"]), float(stated["scale"]), False, str(stated.get("unit", "")))
+    why = why_not_hu(volume)
+    if not why:
+        return Intensity()
+    if not any_modality:
+        raise InputError(why, where=name_of(volume), fix="give CT in HU, or allow it by --any-modality")
+    low, high = (float(p) for p in np.percentile(volume.array, PERCENTILES))
+    warnings.append(f"{why}: the model reads {low:g} to {high:g} as it reads −1000 to 0 HU, and was not trained for that")
+    return Intensity(low, (high - low) or 1.0, False, str(volume.meta.get("units") or ""))
+
+
+def grid_warnings(volume: Volume, name: str = "the model") -> list[str]:
+    """Sentences about a grid that is taken as it is, but that a model has not seen."""
+    said = []
+    x, y, _ = volume.spacing_mm
+    if abs(x / y - 1) > SQUARE:
+        said.append(f"the pixels are {x:.3g} × {y:.3g} mm, not square: both sides are divided alike, {name} was trained on square ones")
+    if volume.is_sheared:
+        said.append("the gantry was tilted: each slice is enlarged in its own plane, and the result is tilted as the scan is")
+    return said
+
+
+def padding_of(plane: np.ndarray, intensity: Intensity) -> np.ndarray | None:
+    """(h, w) bool, which pixels are padding; None where none is, or where it cannot be told."""
+    if not intensity.in_hu:
+        return None
+    padding = plane < PADDING_HU
+    return padding if padding.any() else None
+
+
+def filled(plane: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
+    """The plane float32 with padding replaced by the nearest pixel that is none, so that no edge and no ringing arises from it.
+
+    A plane of padding alone becomes air, −1000 HU.
+    """
+    if padding is None:
+        return plane.astype(np.float32)
+    if padding.all():
+        return np.full(plane.shape, -1000.0, np.float32)
+    from scipy.ndimage import distance_transform_edt
+
+    rows, columns = distance_transform_edt(padding, return_distances=False, return_indices=True)
+    return plane[rows, columns].astype(np.float32)
