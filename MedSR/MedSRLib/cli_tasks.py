@@ -22,6 +22,7 @@ UNSET_WORDS = re.compile(r"; (?:0|empty) (\w+)")
 """How an option's help tells what its default does where that stands for "not given": on this door it is left out."""
 SUMMARY_COLUMNS = {
     "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",
+    "departure_rms": "averaged back, RMS", "departure_mean": "averaged back, mean",
     "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
 }  # fmt: skip
 
@@ -40,15 +41,18 @@ def add_task(verbs: Verbs, name: str, task: ModuleType) -> None:
 
 
 def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
-    """The first input, and the first output where it is an image, stand without a flag."""
+    """The inputs that must be given, and the first output where it is an image, stand without a flag."""
     first, *others = task.INPUTS
-    many: dict[str, Any] = {"nargs": "+"} if makes_folder(task) else {}
-    parser.add_argument(_place("in", first), metavar="IN", help=_escaped(first.help), **many)
+    many: dict[str, Any] = {"nargs": "+"} if hasattr(task, "score_cohort") else {}
+    needed = [port for port in others if port.required]
+    parser.add_argument(_place("in", first), metavar=first.name.upper() if needed else "IN", help=_escaped(first.help), **many)
+    for port in needed:
+        parser.add_argument(_place("in", port), metavar=port.name.upper(), help=_escaped(port.help))
     if makes_folder(task):
         parser.add_argument("--out", metavar="DIR", default="", help="a folder for " + ", ".join(_file_name(task, p) for p in task.OUTPUTS))
     else:
         parser.add_argument(_place("out", task.OUTPUTS[0]), metavar="OUT", help=_escaped(task.OUTPUTS[0].help))
-    for port in others:
+    for port in (p for p in others if not p.required):
         parser.add_argument(f"--{port.name}", dest=_place("in", port), default="", metavar="IN", help=_escaped(port.help))
     for port in () if makes_folder(task) else task.OUTPUTS[1:]:
         taken = port.name in {p.name for p in others}

@@ -12,7 +12,7 @@ from itertools import permutations
 import numpy as np
 
 from .errors import InputError, OptionError
-from .geometry import cast_like
+from .geometry import ON_GRID, cast_like
 from .volume import ORTHOGONAL_TOLERANCE, Volume
 
 Ranges = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -146,6 +146,25 @@ def _around(volume: Volume, matrix: np.ndarray, start: np.ndarray, count: np.nda
     low = (np.floor(index.min(axis=0)).astype(int) - MARGIN).clip(0, last)
     high = (np.ceil(index.max(axis=0)).astype(int) + MARGIN).clip(0, last) + 1
     return volume.array[low[2] : high[2], low[1] : high[1], low[0] : high[0]], low
+
+
+def place_of(part: Volume, whole: Volume, factor: int = 1) -> Ranges:
+    """The voxels of `whole` that `part` covers, whose pixels are `factor` times finer. The inverse of crop and finer_in_plane.
+
+    Raises InputError where part's voxels are not those of whole, so divided.
+    """
+    spacing = np.array(part.spacing_mm) * (factor, factor, 1)
+    size = np.array(part.shape[::-1]) // (factor, factor, 1)
+    alike = np.allclose(spacing, whole.spacing_mm, rtol=ON_GRID) and np.abs(part.direction - whole.direction).max() < ORTHOGONAL_TOLERANCE
+    middle = np.array([(factor - 1) / 2, (factor - 1) / 2, 0, 1])
+    first = np.linalg.solve(whole.affine, part.affine @ middle)[:3]
+    low, high = np.rint(first).astype(int), np.rint(first).astype(int) + size
+    held = np.abs(first - low).max() <= ON_GRID * 5 and np.all(low >= 0) and np.all(high <= whole.shape[::-1])
+    if not (alike and held and np.array_equal(size * (factor, factor, 1), part.shape[::-1])):
+        raise InputError(
+            "is not on the grid of the reference, nor on it divided by whole pixels", where=str(part.meta.get("name", "volume"))
+        )
+    return tuple((int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))  # type: ignore[return-value]
 
 
 def finer_in_plane(volume: Volume, array: np.ndarray, factor: int) -> Volume:

@@ -160,7 +160,25 @@ def box_plot(scores: Mapping[str, Mapping[str, Sequence[float]]], highlight: str
     return _png(figure)
 
 
-def picture_row(reference: np.ndarray, made: Mapping[str, np.ndarray], captions: Mapping[str, str], aspect: float = 1.0) -> bytes:
+def band_plot(bands: Sequence[str], lines: Mapping[str, Sequence[float]], label: str) -> bytes:
+    """Power in bands of spatial frequency, relative to a reference, one line a method: 1 is as much as there should be."""
+    figure = _figure(6.0, 3.6)
+    axes = figure.subplots()
+    for number, (name, values) in enumerate(lines.items()):
+        axes.plot(range(len(bands)), values, marker="o", label=name, color=ACCENT if number == 0 else MUTED)
+    axes.axhline(1.0, color=INK, linewidth=0.7)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(bands)), list(bands), fontsize=8)
+    axes.set_xlabel("spatial frequency, in Nyquist frequencies of the scan", fontsize=9, color=INK)
+    axes.set_ylabel(label, fontsize=9, color=INK)
+    axes.legend(frameon=False, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def picture_row(
+    reference: np.ndarray, made: Mapping[str, np.ndarray], captions: Mapping[str, str], aspect: float = 1.0, title: str = "left-out slice"
+) -> bytes:
     """A row like Figure 4 of Sander et al. 2020: the reference and each method, below them their differences from it.
 
     reference: (h, w); made[method]: (h, w) in the same units. Blue is too dark, red too bright. aspect: pixel height / width.
@@ -170,7 +188,7 @@ def picture_row(reference: np.ndarray, made: Mapping[str, np.ndarray], captions:
     low, high = np.percentile(reference, WINDOW_PERCENTILES)
     reach = 0.5 * float(high - low) or 1.0
     axes[0][0].imshow(reference, cmap="gray", vmin=low, vmax=high, aspect=aspect)
-    axes[0][0].set_title("left-out slice", fontsize=9, color=INK)
+    axes[0][0].set_title(title, fontsize=9, color=INK)
     for column, (name, image) in enumerate(made.items(), 1):
         axes[0][column].imshow(image, cmap="gray", vmin=low, vmax=high, aspect=aspect)
         axes[0][column].set_title(f"{name}\n{captions.get(name, '')}".strip(), fontsize=9, color=INK)

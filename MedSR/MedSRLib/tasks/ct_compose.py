@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..geometry import cast_like
+from ..metrics import robust_noise_level
 from ..tiles import Tile
 from .ct_input import filled, padding_of
 from .ct_parts import Enlarger
@@ -16,7 +17,8 @@ from .ct_region import Region
 
 REACH = 2
 """Pixels beyond an image that cubic interpolation reads."""
-MAD_TO_SIGMA = 1.4826
+LEAST_PIXELS = 64
+"""Of a slice, that its noise is measured on."""
 
 
 @dataclass
@@ -141,15 +143,4 @@ class Composer:
         values["added_bicubic²"] = plain.average((base - plain.nearest(plain.average(base))) ** 2)
         self.tally.add(inside, values)
         self.tally.limited += limited
-        noise = noise_of(clean, inside)
-        self.tally.noise += [] if noise is None else [noise]
-
-
-def noise_of(plane: np.ndarray, inside: np.ndarray) -> float | None:
-    """Standard deviation of a slice's noise by Immerkær's mask (1996), which no plane or ramp answers to; a median, so that edges
-    count little. Noise that is smooth over pixels, as of a soft kernel, is underestimated. None where too few pixels lie inside.
-    """
-    from scipy.ndimage import convolve
-
-    answer = convolve(plane, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32), mode="nearest")[inside]
-    return MAD_TO_SIGMA * float(np.median(np.abs(answer))) / 6 if answer.size >= 64 else None
+        self.tally.noise += [robust_noise_level(clean, inside)] if inside.sum() >= LEAST_PIXELS else []
