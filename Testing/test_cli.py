@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from MedSRLib import __version__, cli, cli_benchmark, cli_benchmark_child, errors, tasks
+from MedSRLib import __version__, cli, cli_benchmark, cli_benchmark_child, cli_benchmark_ct, cli_benchmark_slices, errors, tasks
 from MedSRLib.cli_completion import SCRIPTS
 from MedSRLib.cli_tasks import flag_of, specification
 
@@ -388,8 +388,9 @@ def test_growth_is_the_exponent():
 
 
 def test_the_benchmark_measures_the_method_the_task_and_the_reference():
-    plan = {"side": 48, "slices": 4, "factor": 8, "device": "cpu", "repeats": 1, "growth": [3, 4]}
-    reference = cli_benchmark._measure({**plan, "method": cli_benchmark.REFERENCE})
+    module = cli_benchmark.SUBJECTS["interpolate-slices"]
+    plan = {"module": module, "side": 48, "slices": 4, "factor": 8, "device": "cpu", "repeats": 1, "growth": [3, 4]}
+    reference = cli_benchmark._measure({**plan, "method": cli_benchmark_slices.REFERENCE})
     found = cli_benchmark._measure({**plan, "method": "linear"})
     assert 0 < found["seconds"] < found["task_seconds"] and found["start_seconds"] > 0 and reference["seconds"] > 0
     assert [count for count, _ in found["growth"]] == [14, 21]
@@ -397,10 +398,27 @@ def test_the_benchmark_measures_the_method_the_task_and_the_reference():
 
 
 def test_the_reference_of_the_benchmark_is_b_spline_resampling_to_8_times_the_slices():
-    volume = cli_benchmark_child.phantom(4, 32)
-    made = cli_benchmark_child._simpleitk(volume, 8)
+    volume = cli_benchmark_slices.phantom(4, 32)
+    made = cli_benchmark_slices._simpleitk(volume, 8)
     assert made.shape == (25, 32, 32)
     assert np.abs(made[::8].astype(int) - volume.array).max() <= 1, "a B-spline goes through its samples, up to rounding"
+
+
+def test_the_benchmark_of_ct_measures_voxels_a_second_and_growth_with_the_region():
+    plan = {
+        "module": cli_benchmark.SUBJECTS["super-resolve-ct"],
+        "side": 24,
+        "slices": 2,
+        "device": "cpu",
+        "repeats": 1,
+        "growth": [[16, 1]],
+    }
+    reference = cli_benchmark._measure({**plan, "method": cli_benchmark_ct.REFERENCE})
+    found = cli_benchmark._measure({**plan, "method": "bicubic"})
+    assert 0 < reference["seconds"] < found["task_seconds"] and found["voxels_a_second"] == pytest.approx(
+        2 * 192**2 / found["task_seconds"]
+    )
+    assert [count for count, _ in found["growth"]] == [256, 1152]
 
 
 def test_operations_are_counted():
@@ -412,5 +430,5 @@ def test_operations_are_counted():
         with torch.inference_mode():
             layer(image)
 
-    found = cli_benchmark_child._operations(run, 1e-3, {"device": "cpu"})
+    found = cli_benchmark_child.operations(run, 1e-3, {"device": "cpu"})
     assert found["gflop"] * 1e9 == 2304 and 0 < found["peak_share"] < 1

@@ -1,4 +1,4 @@
-"""`medsr benchmark`: each method in a process of its own, against SimpleITK's B-spline resampling in the same run."""
+"""`medsr benchmark`: each method of a task in a process of its own, against a plain method in the same run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +16,44 @@ from . import __version__
 from .errors import MedSRError
 from .jobs_parent import worker_python
 
-REFERENCE = "SimpleITK B-spline"
-FACTOR = 8
-SIDE, QUICK_SIDE = 256, 128
-SLICES = 10
-GROWTH_SLICES = (5, 10, 20)
+SUBJECTS = {"interpolate-slices": ".cli_benchmark_slices", "super-resolve-ct": ".cli_benchmark_ct"}
+"""Verb of a task: the file that measures it, which has REFERENCE, plan, methods, described and measure."""
 AIM_RATIO, AIM_BYTES = 5.0, 2 * 2**30
-"""What a method should stay within: times the reference, and peak memory of its process."""
+"""What a method of slice interpolation should stay within: times the reference, and peak memory of its process."""
 CHILD_SECONDS = 900
 COLUMNS = {
-    "method": "method", "seconds": "seconds", "ratio": "× B-spline", "task_seconds": "whole task s", "task_ratio": "× B-spline",
-    "start_seconds": "start-up s", "peak_mb": "peak MB", "growth": "growth", "gflop": "GFLOP", "peak_share": "of peak",
+    "method": "method", "seconds": "seconds", "ratio": "× reference", "task_seconds": "whole task s", "task_ratio": "× reference",
+    "voxels_a_second": "voxels/s", "start_seconds": "start-up s", "peak_mb": "peak MB", "growth": "growth", "gflop": "GFLOP",
+    "peak_share": "of peak",
 }  # fmt: skip
 
 
-def benchmark(*, quick: bool = False, device: str = "auto", tell: Callable[[str], None] = lambda sentence: None) -> dict[str, Any]:
-    """Measure every method on one volume of 10 slices (256² pixels; 128² when quick) to 8 times the slices.
+def benchmark(
+    subject: str = "interpolate-slices", *, quick: bool = False, device: str = "auto", tell: Callable[[str], None] = lambda sentence: None
+) -> dict[str, Any]:
+    """Measure every method of a task on one volume, made up.
 
     Gives {"machine", "volume", "reference", "methods": rows}. seconds: array to array, warm, the fastest of several;
     start_seconds: imports, loading and the first run beyond that; peak_mb: of the whole process; growth: the exponent with
-    which seconds grow with the slices that are made; peak_share: counted operations a second, of what a large matrix
-    product does on the same device in the same precision.
+    which seconds grow with what is made; peak_share: counted operations a second, of what a large matrix product does on
+    the same device in the same precision.
     """
-    side = QUICK_SIDE if quick else SIDE
-    plan = {
-        "side": side,
-        "slices": SLICES,
-        "factor": FACTOR,
-        "device": device,
-        "repeats": 1 if quick else 3,
-        "growth": [] if quick else GROWTH_SLICES,
-    }
-    tell(f"Measuring {REFERENCE}")
-    reference = _measure({**plan, "method": REFERENCE})
+    module = import_module(SUBJECTS[subject], __package__)
+    plan = {**module.plan(quick), "module": SUBJECTS[subject], "device": device}
+    tell(f"Measuring {module.REFERENCE}")
+    reference = _measure({**plan, "method": module.REFERENCE})
     rows = []
-    for name in _methods():
+    for name in module.methods():
         tell(f"Measuring {name}")
         rows.append(_row(name, plan, reference))
-    made = (SLICES - 1) * FACTOR + 1
     return {
         "medsr": __version__,
+        "task": subject,
         "machine": {"platform": platform.platform(), "cpus": os.cpu_count(), "python": platform.python_version()},
-        "volume": f"{side}×{side}×{SLICES} → {made} slices",
-        "reference": {"method": REFERENCE, **_rounded(reference)},
+        "volume": module.described(plan),
+        "reference": {"method": module.REFERENCE, **_rounded(reference)},
         "methods": rows,
     }
-
-
-def _methods() -> list[str]:
-    from . import models
-
-    learned = [card.id for card in models.list_cards() if card.task == "interpolate_slices"]
-    return ["linear", "bspline", "lanczos", "flow", *learned, "auto"]
 
 
 def _row(name: str, plan: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
@@ -74,10 +61,9 @@ def _row(name: str, plan: dict[str, Any], reference: dict[str, Any]) -> dict[str
         found = _measure({**plan, "method": name})
     except MedSRError as error:
         return {"method": name, "failed": error.sentence()}
-    ratios = {"task_ratio": found["task_seconds"] / reference["seconds"]}
+    ratios = {"task_ratio": found["task_seconds"] / reference["seconds"], "growth": growth_exponent(found.get("growth") or [])}
     if found.get("seconds") is not None:
         ratios["ratio"] = found["seconds"] / reference["seconds"]
-        ratios["growth"] = growth_exponent(found.get("growth") or [])
     return {"method": name, **_rounded({**found, **ratios})}
 
 
@@ -86,7 +72,7 @@ def _rounded(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def growth_exponent(points: Sequence[tuple[int, float]]) -> float | None:
-    """The slope of log(seconds) over log(slices made), by least squares; None for fewer than two points."""
+    """The slope of log(seconds) over log(what was made), by least squares; None for fewer than two points."""
     if len(points) < 2:
         return None
     x, y = [math.log(count) for count, _ in points], [math.log(seconds) for _, seconds in points]
@@ -119,4 +105,5 @@ def tell_benchmark(found: dict[str, Any]) -> None:
     for row in found["methods"]:
         if "failed" in row:
             print(f"{row['method']} was left out: {row['failed']}")
-    print(f"Aim: at most {AIM_RATIO:g} × B-spline and {AIM_BYTES / 2**20:.0f} MB; growth 1 is linear in the number of slices.")
+    aim = f"Aim: at most {AIM_RATIO:g} × {found['reference']['method']} and {AIM_BYTES / 2**20:.0f} MB; "
+    print((aim if found["task"] == "interpolate-slices" else "") + "growth 1 is linear in what is made.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import DependencyError, InputError, ModelError
@@ -166,7 +167,12 @@ def run_app(arguments: argparse.Namespace) -> int:
 
 def add_benchmark(verbs: Verbs) -> None:
     """`medsr benchmark`."""
-    parser = verbs.add("benchmark", "Seconds and memory of each method, as ratios to SimpleITK's B-spline on this computer.")
+    from .cli_benchmark import SUBJECTS
+
+    parser = verbs.add("benchmark", "Seconds and memory of each method of a task, as ratios to a plain one on this computer.")
+    parser.add_argument(
+        "task", metavar="TASK", nargs="?", choices=SUBJECTS, default="interpolate-slices", help="one of " + ", ".join(SUBJECTS)
+    )
     parser.add_argument("--quick", action="store_true", help="a smaller volume, once: a minute instead of several")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where the models run")
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
@@ -177,7 +183,8 @@ def run_benchmark(arguments: argparse.Namespace) -> int:
     """Measure and tell."""
     from .cli_benchmark import benchmark, tell_benchmark
 
-    found = benchmark(quick=arguments.quick, device=arguments.device, tell=lambda sentence: print(sentence, file=sys.stderr, flush=True))
+    tell = partial(print, file=sys.stderr, flush=True)
+    found = benchmark(arguments.task, quick=arguments.quick, device=arguments.device, tell=tell)
     if arguments.json:
         print(json.dumps(found, indent=2))
     else:

@@ -54,16 +54,17 @@ def score(reference: Volume, result: Volume, mask: Volume | None, options: Optio
     if not rows:
         raise InputError("nothing lies within the mask", where="--mask", fix="give another mask")
     means = [_means(rows, name) for name in METHODS]
+    what = "the truth" if factor == 1 else "the scan"
     report = {
         "task": "evaluate_ct",
         "summary": means,
-        "reference": "the truth" if factor == 1 else "the scan",
+        "reference": what,
         "slices": part.shape[0],
         "warnings": [] if factor == 1 else ["the reference is the scan, not the truth: what was added to it cannot be judged by it"],
     }
     middle = part.shape[0] // 2
     shown = _compared(part.array[middle], result.array[middle], None, factor, plain)
-    plot, picture = _figures(shown, plain, means, report["reference"])
+    plot, picture = _figures(shown, plain, means, what)
     progress(1.0, "done")
     return Result(tuple(rows), plot, picture, report)
 
