@@ -98,7 +98,7 @@ def _add_option(group: Any, field: dataclasses.Field[Any]) -> None:
 
 def _metavar(field: dataclasses.Field[Any]) -> str:
     unit = field.metadata["unit"].upper()
-    return METAVARS.get(field.name) or (unit if unit.isalpha() else "K" if unit else "N")
+    return METAVARS.get(field.name) or (unit if unit.isalpha() else "K" if unit else "TEXT" if type(field.default) is str else "N")
 
 
 def _names(text: str) -> tuple[str, ...]:

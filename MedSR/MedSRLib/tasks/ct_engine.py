@@ -27,7 +27,7 @@ from .slice_input import check_frames
 from .super_resolve_ct import FACTOR, Options, Result
 
 AGREEMENT_HU = 2.0
-"""Tiles cut differently agree to within this (RMS), or it is said that they do not: a twentieth of the noise of a usual chest CT."""
+"""Tiles cut differently agree to within this (RMS), or it is said that they do not: a fraction of the noise of any chest CT."""
 DERIVATION = "Super-resolved by MedSR: detail is computed, not acquired. Research software."
 LUNG_WINDOW = (-1350.0, 150.0)
 """HU from black to white in the picture."""
