@@ -19,9 +19,10 @@ class MedSRError(Exception):
         super().__init__(self.sentence())
 
     def sentence(self) -> str:
-        """The error as one readable sentence: "where: what; fix."."""
+        """The error as one readable line: "where: what; fix.". What a damaged file's header holds may not be printable."""
         text = f"{self.where}: {self.what}" if self.where else self.what
         text = f"{text}; {self.fix}" if self.fix else text
+        text = "".join(c if c.isprintable() else "?" for c in text)
         return text if text.endswith((".", "?", "!")) else text + "."
 
     def to_dict(self) -> dict[str, str]:
