@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .cli_console import flag_of
 from .errors import InputError, OptionError
 from .jobs_specification import Outcome, Specification
 
@@ -71,11 +72,6 @@ def _place(side: str, port: Any) -> str:
     return f"{side}_{port.name}"
 
 
-def flag_of(name: str) -> str:
-    """spacing_mm → --spacing, as the messages of tasks/options.py say it."""
-    return "--" + name.removesuffix("_mm").replace("_", "-")
-
-
 def zero_means_unset(field: dataclasses.Field[Any]) -> bool:
     """Whether 0, the default, stands for "not given": then 0 cannot be given."""
     return type(field.default) is float and field.default == 0 and field.metadata["minimum"] == 0
@@ -107,10 +103,10 @@ def _number(kind: type, field: dataclasses.Field[Any]) -> Callable[[str], Any]:
             value = kind(text)
         except ValueError as error:
             what = "whole number" if kind is int else "number"
-            raise OptionError(f"{text!r} is not a {what}", where=flag_of(field.name), fix=f"give {_limits(field) or 'one'}") from error
+            raise OptionError(f"{text!r} is not a {what}", where=f"{{{field.name}}}", fix=f"give {_limits(field) or 'one'}") from error
         if zero_means_unset(field) and not value > 0:
             text = f"{value:g} {field.metadata['unit']}".strip()
-            raise OptionError(f"{text} is not possible", where=flag_of(field.name), fix="give a number above 0, or leave it out")
+            raise OptionError(f"{text} is not possible", where=f"{{{field.name}}}", fix="give a number above 0, or leave it out")
         return value
 
     return read

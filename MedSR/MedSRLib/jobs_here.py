@@ -81,7 +81,7 @@ def _check_ports(task: ModuleType, spec: Specification) -> None:
     if several and not hasattr(task, "score_cohort"):
         raise OptionError("takes one image at a time", where=task.VERB)
     if several and spec.series:
-        raise OptionError("a series can be chosen of one image only", where="--series", fix="give one input at a time")
+        raise OptionError("a series can be chosen of one image only", where="{series}", fix="give one input at a time")
 
 
 def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def choose_device(name: str = "auto") -> str:
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
     if not there.get(name, False):
-        raise ResourceError(f"there is no {name} device on this computer", where="--device", fix="use --device auto or cpu")
+        raise ResourceError(f"there is no {name} device on this computer", where="{device}", fix="use {device} auto or cpu")
     return name
 
 
@@ -59,7 +59,7 @@ def import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise DependencyError("the learned model needs PyTorch", fix="install torch, or use --method flow") from error
+        raise DependencyError("the learned model needs PyTorch", fix="install torch, or use {method} flow") from error
     return torch
 
 
@@ -140,7 +140,7 @@ def _smaller(batch_size: int, device: str, error: BaseException) -> tuple[int, s
         return batch_size // 2, device
     if device != "cpu":
         return 1, "cpu"
-    raise ResourceError("one slice at a time does not fit in memory", fix="crop the volume, or use --method flow") from error
+    raise ResourceError("one slice at a time does not fit in memory", fix="crop the volume, or use {method} flow") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -45,12 +45,11 @@ def validate(options: Any) -> None:
     """Check each field of an Options dataclass against its own limits. Raises OptionError for the first that fails."""
     for f in dataclasses.fields(options):
         value, meta = getattr(options, f.name), f.metadata
-        flag = "--" + f.name.removesuffix("_mm").replace("_", "-")
         if meta["choices"] and value not in meta["choices"]:
-            raise OptionError(f"{value!r} is not one of {', '.join(meta['choices'])}", where=flag)
+            raise OptionError(f"{value!r} is not one of {', '.join(meta['choices'])}", where=f"{{{f.name}}}")
         if isinstance(value, (int, float)) and not isinstance(value, bool) and not _within(value, meta):
             number = f"{value:g} {meta['unit']}".rstrip()
-            raise OptionError(f"{number} is out of range", where=flag, fix=f"give a number of {_limits(meta)}")
+            raise OptionError(f"{number} is out of range", where=f"{{{f.name}}}", fix=f"give a number of {_limits(meta)}")
 
 
 def _within(value: float, meta: Any) -> bool:

@@ -136,10 +136,10 @@ def calibrated(raw: np.ndarray, positions_mm: np.ndarray, targets_mm: np.ndarray
 
 def _spacing(volume: Volume, options: Options) -> float:
     if options.spacing_mm > 0 and options.factor > 0:
-        raise OptionError("a spacing and a factor were both given", where="--factor", fix="give one of them")
+        raise OptionError("a spacing and a factor were both given", where="{factor}", fix="give one of them")
     if options.factor > 0:
         if options.factor < 1:
-            raise OptionError(f"a factor of {options.factor:g} makes the slices coarser", where="--factor", fix="give a factor above 1")
+            raise OptionError(f"a factor of {options.factor:g} makes the slices coarser", where="{factor}", fix="give a factor above 1")
         return volume.spacing_mm[2] / options.factor
     return options.spacing_mm or default_spacing_mm(volume)
 

@@ -117,7 +117,7 @@ def _candidates(names: Sequence[str], settings: Mapping[str, Any], warnings: lis
     known = (*CLASSICAL, *REFERENCES, *models)
     unknown = [n for n in names if n not in (*known, DEFAULT)]
     if unknown:
-        raise OptionError(f"there is no method or model {unknown[0]!r}", where="--methods", fix="use some of " + ", ".join(known))
+        raise OptionError(f"there is no method or model {unknown[0]!r}", where="{methods}", fix="use some of " + ", ".join(known))
     wanted = [n for n in known if (n in names if names else n not in BY_NAME_ONLY)]
     found: dict[str, Candidate] = {}
     for name in wanted:

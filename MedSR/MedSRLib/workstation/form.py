@@ -8,6 +8,7 @@ from typing import Any
 from trame.widgets import html
 from trame.widgets import vuetify3 as v3
 
+from ..errors import label_of
 from ..tasks import load
 from ..tasks.options import from_dict
 
@@ -57,7 +58,7 @@ class OptionsForm:
 
     def _widget(self, field: dataclasses.Field, disabled: str) -> None:
         key, meta = self.key(field.name), field.metadata
-        common = {"v_model": (key,), "label": _label(field.name), "disabled": (disabled,), "id": key, "hide_details": True}
+        common = {"v_model": (key,), "label": label_of(field.name), "disabled": (disabled,), "id": key, "hide_details": True}
         is_wide = isinstance(field.default, (bool, tuple)) or (field.default == "" and not meta["choices"])
         with html.Div(classes="medsr-field medsr-wide" if is_wide else "medsr-field"):
             if isinstance(field.default, bool):
@@ -73,11 +74,6 @@ class OptionsForm:
             else:
                 v3.VTextField(**common)
             v3.VTooltip(meta["help"], activator="parent", location="end", max_width=280, open_delay=400)
-
-
-def _label(field_name: str) -> str:
-    """ "spacing_mm" → "Spacing": the unit stands behind the value."""
-    return field_name.removesuffix("_mm").replace("_", " ").capitalize()
 
 
 def _typed(value: Any, default: Any) -> Any:
