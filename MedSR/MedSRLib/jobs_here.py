@@ -21,7 +21,7 @@ from .jobs_specification import Outcome, Specification, plain
 from .run import Progress, is_out_of_memory
 from .tasks.options import from_dict
 
-READ_END, TASK_END = 0.05, 0.92
+READ_END, TASK_END = 0.02, 0.95
 """Fractions of the whole at which reading and the task end; writing is the rest."""
 
 Warn = Callable[[str], None]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ class Progress:
         """A progress whose 0 to 1 is `start` to `end` of this one."""
         width = self._end - self._start
         return Progress(self._report, self._cancelled, self._start + start * width, self._start + end * width)
+
+    def shares(self, weights: Sequence[float]) -> list[Progress]:
+        """Parts one after the other, each as wide as its weight: where weights are times, fractions are times too."""
+        whole = sum(weights) or 1.0
+        ends = [min(1.0, end / whole) for end in accumulate(weights)]
+        return [self.part(start, end) for start, end in zip([0.0, *ends[:-1]], ends, strict=True)]
 
 
 def choose_device(name: str = "auto") -> str:

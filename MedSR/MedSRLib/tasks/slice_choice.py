@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import DependencyError, ModelError
 from ..metrics import psnr, ssim
 from ..run import Progress
+from .slice_cost import cost
 from .synthesis import Synthesis
 
 Method = Callable[[np.ndarray, np.ndarray, np.ndarray, Progress], Synthesis]
@@ -99,8 +100,8 @@ def try_methods(
     if not len(targets):
         return ()
     trials = []
-    for done, (name, method) in enumerate(methods.items()):
-        part = progress.part(done / len(methods), (done + 1) / len(methods))
+    shares = progress.shares([cost(name, len(targets), len(targets)) for name in methods])
+    for (name, method), part in zip(methods.items(), shares, strict=True):
         try:
             trials.append(_try(slices, np.asarray(positions_mm, float), targets, name, method, part))
         except (ModelError, DependencyError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from ..volume import Volume
 from . import interpolate_slices
 from .evaluate_slices import Options, Result
 from .slice_candidates import Candidate, classical, installed, learned
-from .slice_choice import PSNR_CEILING, Choice
-from .slice_engine import calibrated, pick
+from .slice_choice import PSNR_CEILING, Choice, left_out
+from .slice_cost import cost, trial_cost
+from .slice_engine import AUTOMATIC, calibrated, pick
 from .slice_input import prepare, to_working
 from .slice_methods import CLASSICAL
 from .slice_references import REFERENCES
@@ -30,6 +31,8 @@ SCALE_PERCENTILES = (1, 99)
 METRICS = {"ssim": "SSIM", "psnr_db": "PSNR [dB]", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness"}
 PLOTTED = ("ssim", "psnr_db", "vif")
 DEFAULT = "default"
+REBUILT = 0.85
+"""Share of a volume's evaluation after which all methods have rebuilt its left-out slices; scoring is the rest."""
 BY_NAME_ONLY = ("tvl1", "tvl1-smoothed")
 
 
@@ -94,10 +97,10 @@ def rebuild(parts: Split, options: Options, progress: Progress = Progress()) -> 
         spacing_mm=(*parts.volume.spacing_mm[:2], float(np.median(np.diff(parts.kept_mm)))),
     )
     auto = interpolate_slices.Options(method="auto", **settings)
-    best, choice = pick(kept, parts.kept, auto, warnings, progress.part(0.0, 0.2))
+    picking, *making, last = progress.shares(_weights(parts, candidates))
+    best, choice = pick(kept, parts.kept, auto, warnings, picking)
     made: dict[str, Synthesis] = {}
-    for done, (name, candidate) in enumerate(candidates.items()):
-        part = progress.part(0.2 + 0.8 * done / (len(candidates) + 1), 0.2 + 0.8 * (done + 1) / (len(candidates) + 1))
+    for (name, candidate), part in zip(candidates.items(), making, strict=True):
         try:
             made[name] = candidate.run(parts.kept, parts.kept_mm, parts.truth_mm, part)
         except MedSRError as error:
@@ -105,10 +108,17 @@ def rebuild(parts: Split, options: Options, progress: Progress = Progress()) -> 
                 raise
             warnings.append(f"{name} is left out: {error.sentence()}")
     same = best.model.get("id", best.name)
-    chosen = made.get(same) or best.run(parts.kept, parts.kept_mm, parts.truth_mm, progress.part(0.95, 1.0))
+    chosen = made.get(same) or best.run(parts.kept, parts.kept_mm, parts.truth_mm, last)
     expected = calibrated(chosen.expected_error, parts.kept_mm, parts.truth_mm, choice.calibration(best.name))
     made[DEFAULT] = Synthesis(chosen.values, expected)
     return made, choice, warnings
+
+
+def _weights(parts: Split, candidates: Iterable[str]) -> list[float]:
+    """Nominal seconds of choosing and of each method; the method chosen counts nothing, as it usually is one of them."""
+    pairs = len(parts.kept) - 1
+    making = [cost(name, pairs, pairs) for name in candidates]
+    return [trial_cost(AUTOMATIC, len(left_out(len(parts.kept)))), *making, 0.0]
 
 
 def _candidates(names: Sequence[str], settings: Mapping[str, Any], warnings: list[str]) -> dict[str, Candidate]:
@@ -141,10 +151,11 @@ def _candidate(name: str, models: Sequence[str], settings: Mapping[str, Any]) ->
 def score(volume: Volume, name: str, options: Options, progress: Progress = Progress()) -> Score:
     """Leave out, rebuild and score one volume."""
     parts = split(volume, options)
-    made, choice, warnings = rebuild(parts, options, progress.part(0.0, 0.8))
+    making, scoring = progress.part(0.0, REBUILT), progress.part(REBUILT, 1.0)
+    made, choice, warnings = rebuild(parts, options, making)
     rows = []
     for done, (method, synthesis) in enumerate(made.items()):
-        progress.part(0.8, 1.0)(done / len(made), f"scoring {method}")
+        scoring(done / len(made), f"scoring {method}")
         rows += [_row(parts, name, method, synthesis, i) for i in range(len(parts.index))]
     typical = _typical([r for r in rows if r["method"] == DEFAULT])
     example = {method: s.values[typical] for method, s in made.items()} | {"": parts.truth[typical]}
