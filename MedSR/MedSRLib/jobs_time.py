@@ -27,7 +27,8 @@ class Remaining:
         if fraction >= 1:
             return 0.0
         if self._start is None:
-            self._start = self._last = (fraction, now) if fraction >= WARM_UP else None
+            if fraction >= WARM_UP:
+                self._start = self._last = (fraction, now)
             return None
         self._learn(fraction, now)
         if self._last[1] - self._start[1] < SETTLE_SECONDS or self._last[0] - self._start[0] < SETTLE_FRACTION:
