@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from .cli_console import flag_of
 from .errors import InputError, OptionError
 from .jobs_specification import Outcome, Specification
+from .tasks.options import help_of, zero_means_unset
 
 if TYPE_CHECKING:
     from .cli import Verbs
 
 ENDINGS = {"table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd"}
 METAVARS = {"model": "ID", "methods": "NAME,NAME"}
-UNSET_WORDS = re.compile(r"; (?:0|empty) (\w+)")
-"""How an option's help tells what its default does where that stands for "not given": on this door it is left out."""
 SUMMARY_COLUMNS = {
     "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",
     "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
@@ -72,11 +70,6 @@ def _place(side: str, port: Any) -> str:
     return f"{side}_{port.name}"
 
 
-def zero_means_unset(field: dataclasses.Field[Any]) -> bool:
-    """Whether 0, the default, stands for "not given": then 0 cannot be given."""
-    return type(field.default) is float and field.default == 0 and field.metadata["minimum"] == 0
-
-
 def _add_option(group: Any, field: dataclasses.Field[Any]) -> None:
     kind, meta = type(field.default), field.metadata
     how: dict[str, Any] = {"dest": "option_" + field.name, "default": argparse.SUPPRESS, "help": _help(field)}
@@ -123,8 +116,7 @@ def _help(field: dataclasses.Field[Any]) -> str:
     meta, default = field.metadata, field.default
     shown = "" if default in ("", (), False) or zero_means_unset(field) else f"default {default}"
     facts = "; ".join(part for part in (meta["unit"], _limits(field), shown) if part)
-    words = UNSET_WORDS.sub(r"; left out, it \1", meta["help"])
-    return _escaped(words + (f" [{facts}]" if facts else ""))
+    return _escaped(help_of(field, "left out") + (f" [{facts}]" if facts else ""))
 
 
 def _escaped(text: str) -> str:

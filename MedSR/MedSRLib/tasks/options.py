@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import OptionError
+
+UNSET_WORDS = re.compile(r"; (?:0|empty) (\w+)")
+"""How an option's help tells what its default does where that stands for "not given"."""
 
 
 def option(
@@ -39,6 +43,16 @@ class Port:
     kind: str
     help: str
     required: bool = True
+
+
+def zero_means_unset(field: dataclasses.Field[Any]) -> bool:
+    """Whether 0, the default, stands for "not given"."""
+    return type(field.default) is float and field.default == 0 and field.metadata["minimum"] == 0
+
+
+def help_of(field: dataclasses.Field[Any], unset: str) -> str:
+    """An option's help where a door does not take "0" or "" for "not given", but has it `unset` ("left out")."""
+    return UNSET_WORDS.sub(rf"; {unset}, it \1", field.metadata["help"])
 
 
 def validate(options: Any) -> None:

@@ -20,7 +20,7 @@ from ..scene.fidelity import add_fidelity
 from ..scene.nodes import add_node
 from .entries import Entries, Entry
 from .form import OptionsForm
-from .preview import preview
+from .preview import ISOTROPIC, preview, unset_texts
 from .runner import Runner
 from .task_ui import TaskState, TaskUI
 from .transfer import safe_name
@@ -62,13 +62,16 @@ class TaskLogic(BaseLogic[TaskState]):
 
     def _preview(self, **_values: Any) -> None:
         """Say what the options would give on the shown original."""
-        if self._original is None:
-            self.data.estimate = ""
-            return
-        try:
-            self.data.estimate = preview(self._original.frames[0], self._form.values())
-        except MedSRError as error:
-            self.data.estimate = error.sentence()
+        estimate, texts = "", ISOTROPIC
+        if self._original is not None:
+            volume = self._original.frames[0]
+            try:
+                values = self._form.values()
+                estimate, texts = preview(volume, values), unset_texts(volume, values)
+            except MedSRError as error:
+                estimate = error.sentence()
+        self.data.estimate = estimate
+        self._form.say_unset(texts)
 
     def cancel(self) -> None:
         """Returns at once; the child is killed behind the scenes."""
