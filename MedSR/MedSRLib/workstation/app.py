@@ -56,7 +56,8 @@ class Workstation:
 
     def _make_page(self) -> None:
         library, views, evaluation = LibraryUI(self.server), ViewsUI(self.server), EvaluationUI(self.server)
-        task = TaskUI(self.server, self.form, ready=f"!!{self.library.name.original}", evaluated=f"{self.evaluation.name.rows}.length")
+        ready, name = f"!!{self.library.name.original}", self.evaluation.name
+        task = TaskUI(self.server, self.form, ready, evaluated=f"{name.rows}.length", show_evaluation=f"{name.is_open} = true")
         self.page = PageUI(self.server, library, task, views, evaluation, self.views.layout_manager)
         self.library.set_ui(library)
         self.task.set_ui(task)
