@@ -17,6 +17,7 @@ class Entry:
     path, series: where it was read from (what a job is given). frames: one Volume a time point.
     source: the entry it was made from, "" for a loaded one. fidelity: expected |error|, the frames' grid; may be empty.
     outputs: the files of a result by port. report: what the task said of it.
+    own_window: (black, white) that the file asks for. window: what the user saw last; both None where there is none.
     """
 
     id: str
@@ -31,6 +32,8 @@ class Entry:
     shown_frame: int = 0
     outputs: Mapping[str, Path] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
+    own_window: tuple[float, float] | None = None
+    window: tuple[float, float] | None = None
 
     @property
     def is_result(self) -> bool:

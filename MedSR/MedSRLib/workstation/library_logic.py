@@ -12,7 +12,7 @@ from trame_slicer.app.logic import BaseLogic
 from undo_stack import Signal
 
 from ..errors import InputError, MedSRError
-from ..io import formats
+from ..io import dicom_window, formats
 from ..io.series import SeriesInfo, stem_of, suffix_of
 from ..scene.nodes import add_node
 from .entries import Entries, Entry
@@ -78,7 +78,8 @@ class LibraryLogic(BaseLogic[LibraryState]):
             return
         frames = await asyncio.to_thread(formats.read, path, series)
         name = str(frames[0].meta.get("name") or stem_of(path))
-        entry = Entry(self.entries.new_id(), name, path, frames, series)
+        own_window = await asyncio.to_thread(dicom_window.window, frames[0])
+        entry = Entry(self.entries.new_id(), name, path, frames, series, own_window=own_window)
         self.add(entry)
         self.data.path = ""
 
