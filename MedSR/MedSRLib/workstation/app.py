@@ -69,7 +69,7 @@ class Workstation:
         for show in (self.views.show, self.task.show, self.evaluation.show):
             self.library.shown.connect(show)
         self.task.finished.connect(self.library.add)
-        downloads = Downloads(self.library.entries, self.evaluation)
+        downloads = Downloads(self.library.entries, self.evaluation.file, lambda sentence: self.task.note("error", sentence))
         transfer = Transfer(self._folder, self.library.open_upload, downloads.find)
         self.server.controller.on_server_bind.add(lambda web_server: self._protect(web_server.app, transfer))
 

@@ -40,6 +40,10 @@ class Entry:
         return bool(self.source)
 
     @property
+    def is_dicom(self) -> bool:
+        return bool(self.frames[0].meta.get("dicom_files"))
+
+    @property
     def size_text(self) -> str:
         """Columns × rows × slices, and frames where there are several."""
         z, y, x = self.frames[0].shape

@@ -18,6 +18,7 @@ from ..io import formats
 from ..scene.aftercare import dress
 from ..scene.fidelity import add_fidelity
 from ..scene.nodes import add_node
+from .downloads import DICOM_ZIP
 from .entries import Entries, Entry
 from .form import OptionsForm
 from .preview import ISOTROPIC, preview, unset_texts
@@ -51,7 +52,7 @@ class TaskLogic(BaseLogic[TaskState]):
         self._original = original
         self._offer_segmentations()
         self._preview()
-        self.data.result = _result_card(result) if result else {}
+        self.data.result = _result_card(result, original) if original and result else {}
 
     def _offer_segmentations(self) -> None:
         """Any other loaded image may hold labels on the original's grid; the task says where one does not."""
@@ -167,8 +168,8 @@ def _time_left(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
 
 
-def _result_card(entry: Entry) -> dict[str, Any]:
-    """What the page says of a result, with its links."""
+def _result_card(entry: Entry, original: Entry) -> dict[str, Any]:
+    """What the page says of a result, with its links; DICOM is derived from DICOM only."""
     report = entry.report
     model = report.get("model")
     model = model.get("id", "") if isinstance(model, Mapping) else (model or "")
@@ -179,6 +180,7 @@ def _result_card(entry: Entry) -> dict[str, Any]:
         "Time": f"{float(report['seconds']):.1f} s" if report.get("seconds") is not None else "",
     }
     links = [("volume.nrrd", "NRRD"), ("volume.nii.gz", "NIfTI")]
+    links += [(f"volume.{DICOM_ZIP}", "DICOM (zip)")] if original.is_dicom else []
     links += [("fidelity.nrrd", "Fidelity map")] if entry.fidelity else []
     links += [("segmentation.nrrd", "Segmentation")] if "segmentation" in entry.outputs else []
     links += [("provenance", "Provenance")]
