@@ -99,5 +99,8 @@ class Entries:
     def loaded(self) -> list[Entry]:
         return [e for e in self._all.values() if not e.is_result]
 
+    def all(self) -> list[Entry]:
+        return list(self._all.values())
+
     def rows(self) -> list[dict[str, Any]]:
         return [e.row() for first in self.loaded() for e in (first, *self.results_of(first.id))]

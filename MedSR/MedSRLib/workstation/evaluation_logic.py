@@ -48,9 +48,9 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
     async def run(self) -> None:
         """One evaluation, from the click to the table. Every failure becomes a sentence on the page."""
         original = self._original
-        if original is None or self._runner.busy:
+        if original is None or self._task.busy:
             return
-        self._task.begin("Evaluating")
+        self._task.begin("Evaluating", original)
         try:
             event = await self._runner.run(self._specification(original), self._task.follow)
             with self.state:

@@ -23,9 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class LibraryLogic(BaseLogic[LibraryState]):
-    """Owns the open images. Emits `shown` with (original, result or None) when another pair is to be looked at."""
+    """Owns the open images.
+
+    Emits `shown` with (original, result or None) when another pair is to be looked at, `closed` with the images that left.
+    """
 
     shown = Signal(object, object)
+    closed = Signal(object)
 
     def __init__(self, server, slicer_app) -> None:
         super().__init__(server, slicer_app, LibraryState)
@@ -114,7 +118,8 @@ class LibraryLogic(BaseLogic[LibraryState]):
     def close(self, entry_id: str) -> None:
         """Forget an image and what was made from it; its nodes leave the scene."""
         gone = self.entries.remove(entry_id)
-        kept = self.entries.get(self.data.original)
+        self.closed.emit(gone)
+        kept = self.entries.get(self.data.result) or self.entries.get(self.data.original)
         loaded = self.entries.loaded()
         self.select(kept.id if kept else loaded[-1].id) if kept or loaded else self._show(None, None)
         for node in [n for e in gone for n in (e.node, e.fidelity_node) if n is not None]:
