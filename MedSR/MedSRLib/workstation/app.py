@@ -107,7 +107,7 @@ class Workstation:
     def open(self, files: list[str]) -> None:
         """Open the files that the command named."""
         if files:
-            create_task(self.library.load([Path(f) for f in files]))
+            create_task(self.library.load([Path(f).expanduser() for f in files]))
 
     async def stop(self) -> None:
         """End the job, then the server; `serve` returns. A second call does nothing."""

@@ -34,6 +34,7 @@ class LibraryLogic(BaseLogic[LibraryState]):
     def __init__(self, server, slicer_app) -> None:
         super().__init__(server, slicer_app, LibraryState)
         self.entries = Entries()
+        self._turn = asyncio.Lock()
         self._waiting: Path | None = None
         self.data.has_sample = bool(self._samples())
 
@@ -52,7 +53,7 @@ class LibraryLogic(BaseLogic[LibraryState]):
     def open_path(self, path: str) -> None:
         """Open a file or folder of this computer, in the background."""
         if path.strip() and not self.data.loading:
-            create_task(self.load([Path(path.strip().strip("'\""))]))
+            create_task(self.load([Path(path.strip().strip("'\"")).expanduser()]))
 
     def open_upload(self, folder: Path, files: Sequence[Path]) -> None:
         """Open what was uploaded: volumes one by one; anything else is a folder of DICOM."""
@@ -60,7 +61,11 @@ class LibraryLogic(BaseLogic[LibraryState]):
         create_task(self.load(singles or (list(files) if len(files) == 1 else [folder])))
 
     async def load(self, paths: Sequence[Path], series: str = "") -> None:
-        """Open each path; the first failure is said on the page."""
+        """Open each path, after those that are being opened; the first failure is said on the page."""
+        async with self._turn:
+            await self._load(paths, series)
+
+    async def _load(self, paths: Sequence[Path], series: str) -> None:
         with self.state:
             self.data.loading, self.data.message = True, ""
         try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import slicer.util
 from trame_server.utils.asynchronous import get_event_loop
 from trame_slicer.app.logic import BaseLogic
 from trame_slicer.core import LayoutManager, SlicerApp
@@ -14,6 +12,7 @@ from trame_slicer.rca_view import register_rca_factories
 from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..scene.fidelity import full_scale
+from ..scene.nodes import set_node
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import Entry
@@ -204,9 +203,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
             index = min(max(int(frame), 1), len(entry.frames)) - 1
             if entry.shown_frame != index:
                 entry.shown_frame = index
-                slicer.util.updateVolumeFromArray(entry.node, np.ascontiguousarray(entry.frames[index].array))
+                set_node(entry.node, entry.frames[index])
                 if entry.fidelity_node:
-                    slicer.util.updateVolumeFromArray(entry.fidelity_node, np.ascontiguousarray(entry.fidelity[index].array))
+                    set_node(entry.fidelity_node, entry.fidelity[index])
 
     def _auto_window(self) -> None:
         self._set_window(None)
