@@ -45,9 +45,10 @@ class ViewsUI:
         self.typed_state = TypedState(server.state, ViewsState)
 
     def build_probe(self) -> None:
-        """The values under the cursor."""
+        """A line for the values under the cursor; it keeps its place while there are none, so that the views keep their size."""
         name = self.typed_state.name
-        html.Span("{{ " + name.probe + " }}", v_if=(f"{name.cursor} && {name.probe}",), classes="medsr-probe", id="probe")
+        with html.Div(classes="medsr-probe", v_if=(f"{name.cursor} && {name.has_volume}",)):
+            html.Span("{{ " + name.probe + " }}", v_if=(name.probe,), id="probe")
 
     def build_bar(self) -> None:
         name = self.typed_state.name
