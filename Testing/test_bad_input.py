@@ -149,6 +149,7 @@ def test_a_header_whose_numbers_are_none(refused, tmp_path, line, bad):
     assert line.split()[0] in refused(path)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damage_to_dicom_bytes_is_told_in_a_sentence(tmp_path):
     """Three bytes of one of its files changed at random, 150 times: read as an image, or refused, and never anything else."""
     rng = np.random.default_rng(0)

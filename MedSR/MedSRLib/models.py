@@ -172,7 +172,7 @@ def build(model_id: str, device: str = "cpu") -> Any:
 
         from . import networks
     except ImportError as error:
-        raise DependencyError("the learned model needs PyTorch and safetensors", fix="install them, or use --method flow") from error
+        raise DependencyError("the learned model needs PyTorch and safetensors", fix="install them, or use {method} flow") from error
     try:
         module: Any = networks.build(found.network, **found.arguments)
         weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(found.weights).items()}

@@ -89,7 +89,7 @@ def default_model() -> str:
 
     cards = [card for card in models.list_cards() if card.task == TASK]
     if not cards:
-        raise ModelError("no learned model is installed", fix="use --method flow")
+        raise ModelError("no learned model is installed", fix="use {method} flow")
     return next((card.id for card in cards if card.default), cards[0].id)
 
 

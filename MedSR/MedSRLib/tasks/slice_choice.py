@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import DependencyError, ModelError
 from ..metrics import psnr, ssim
 from ..run import Progress
+from .slice_cost import cost
 from .synthesis import Synthesis
 
 Method = Callable[[np.ndarray, np.ndarray, np.ndarray, Progress], Synthesis]
@@ -91,6 +92,11 @@ def left_out(count: int, most: int = MOST_TARGETS) -> np.ndarray:
     return interior[np.unique(np.linspace(0, len(interior) - 1, most).round().astype(int))]
 
 
+def tried(slices: np.ndarray, most: int = MOST_TARGETS) -> np.ndarray:
+    """Indices of the slices (n, h, w) that are left out to try methods; none below 3 slices."""
+    return left_out(len(slices), min(most, max(FEWEST_TARGETS, TRIAL_PIXELS // slices[0].size)))
+
+
 def try_methods(
     slices: np.ndarray,
     positions_mm: np.ndarray,
@@ -99,13 +105,13 @@ def try_methods(
     most: int = MOST_TARGETS,
 ) -> tuple[Trial, ...]:
     """Rebuild left-out interior slices by every method, each from the slices of the other parity. Empty below 3 slices."""
-    targets = left_out(len(slices), min(most, max(FEWEST_TARGETS, TRIAL_PIXELS // slices[0].size)))
+    targets = tried(slices, most)
     if not len(targets):
         return ()
     low, high = (float(p) for p in np.percentile(slices, GREY_PERCENTILES))
     trials = []
-    for done, (name, method) in enumerate(methods.items()):
-        part = progress.part(done / len(methods), (done + 1) / len(methods))
+    shares = progress.shares([cost(name, len(targets), len(targets)) for name in methods])
+    for (name, method), part in zip(methods.items(), shares, strict=True):
         try:
             trials.append(_try(slices, np.asarray(positions_mm, float), targets, name, method, (low, high), part))
         except (ModelError, DependencyError) as error:
