@@ -67,13 +67,22 @@ class Contest:
     choice: Choice
     warnings: list[str]
 
+    @property
+    def row(self) -> str:
+        """The name that the default's choice has in the table."""
+        return str(self.best.model.get("id", self.best.name))
+
 
 @dataclass(frozen=True)
 class Score:
-    """One volume: rows of the table, what the default chose, the rebuilt slices of the most typical left-out slice of its first frame."""
+    """One volume: rows of the table, what the default chose (and the row of it), and an example.
+
+    That is the most typical left-out slice of its first frame, by each method.
+    """
 
     rows: list[dict[str, Any]]
     choice: Choice
+    row: str
     example: dict[str, np.ndarray]
     split: Split
     left_out: int
@@ -128,7 +137,7 @@ def rebuild(parts: Split, contest: Contest, options: Options, progress: Progress
                 raise
             contest.warnings.append(f"{name} is left out: {error.sentence()}")
     best = contest.best
-    chosen = made.get(best.model.get("id", best.name)) or _run(best, parts, last)
+    chosen = made.get(contest.row) or _run(best, parts, last)
     expected = calibrated(chosen.expected_error, parts.kept_mm, parts.truth_mm, contest.choice.calibration(best.name))
     made[DEFAULT] = Synthesis(chosen.values, expected)
     return made
@@ -190,7 +199,7 @@ def score(frames: Sequence[Volume], name: str, options: Options, progress: Progr
         rows += _rows(parts, name, frame, made, part.part(REBUILT, 1.0))
         example = example or _example(parts, made, rows)
     warnings = list(dict.fromkeys((*first.warnings, *flat, *contest.warnings)))
-    return Score(rows, contest.choice, example, first, len(varied) * len(first.index), tuple(warnings))
+    return Score(rows, contest.choice, contest.row, example, first, len(varied) * len(first.index), tuple(warnings))
 
 
 def _weights(parts: Split, options: Options, frames: int) -> list[float]:
@@ -250,7 +259,7 @@ def summarise(scores: Sequence[Score], options: Options) -> Result:
         "volumes": len(scores),
         "left_out_slices": sum(one.left_out for one in scores),
         "summary": [_summary(rows, method) for method in methods],
-        "chosen": {one.rows[0]["volume"]: {"method": one.choice.method, "why": one.choice.why} for one in scores},
+        "chosen": {one.rows[0]["volume"]: {"method": one.choice.method, "row": one.row, "why": one.choice.why} for one in scores},
         "trials": {one.rows[0]["volume"]: [t.row() for t in one.choice.trials] for one in scores},
         "warnings": warnings,
     }

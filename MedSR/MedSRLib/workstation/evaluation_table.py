@@ -46,5 +46,5 @@ def _note(report: Mapping[str, Any]) -> str:
     count = report.get("left_out_slices", 0)
     parts = [f"{count} slices were left out, rebuilt by each method from the slices that were kept, and compared with what was acquired."]
     for chosen in report.get("chosen", {}).values():
-        parts.append(f"“default” is what the method “auto” does: here it chose “{chosen['method']}”, by the kept slices alone.")
+        parts.append(f"“default” is what the method “auto” does: here it chose “{chosen['row']}”, by the kept slices alone.")
     return " ".join(parts)
