@@ -28,7 +28,8 @@ CARDIAC_SHARE = 0.65
 class Stack:
     """Slices of one volume at one pixel size. flows: (p, 2, h, w, 2) float16, first to second and back, for each pair.
 
-    share: how often its volume is drawn, 1 being as often as the others of its group.
+    share: how often its volume is drawn, 1 being as often as the others of its group. lesions: small structures matter in it
+    (it also comes with synthetic ones).
     """
 
     name: str
@@ -37,6 +38,7 @@ class Stack:
     pairs: np.ndarray
     flows: np.ndarray
     share: float = 1.0
+    lesions: bool = False
 
     @property
     def volume(self) -> str:
@@ -60,7 +62,7 @@ def load(sources: list[volumes.Source], root: Path, cache: Path) -> list[Stack]:
         with np.load(path) as data:
             for key in sorted(k.removesuffix("|slices") for k in data if k.endswith("|slices")):
                 parts = (data[f"{key}|{part}"] for part in ("slices", "pairs", "flows"))
-                out.append(Stack(key, source.group, *parts, source.share))
+                out.append(Stack(key, source.group, *parts, source.share, source.lesion_copies > 0))
     return out
 
 
@@ -129,7 +131,7 @@ class Triples(Dataset):
             if images[3].std() > 0.04:
                 break
         images, flows, alpha = augment(images, flows, (target - i) / (j - i), rng)
-        return as_tensors(images, flows, alpha) | {"keep_contrast": torch.tensor(float(stack.group != "cardiac"))}
+        return as_tensors(images, flows, alpha) | {"keep_contrast": torch.tensor(float(stack.lesions))}
 
 
 def whole(stack: Stack, p: int, target: int) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ class Refiner(L.LightningModule):
 
     The loss is mse_weight·MSE + ssim_weight·(1 − SSIM) + gradient_weight·L1 of gradients, the MSE of the blend before the
     residual (so that flows learn), and the Laplace likelihood of the expected error. contrast_weight: of the contrast that
-    small structures lose, for other anatomy than the heart (lesions). initial: a checkpoint or weights.safetensors of the
+    small structures lose, in volumes that come with lesions. initial: a checkpoint or weights.safetensors of the
     same network to begin with.
     """
 
