@@ -28,7 +28,7 @@ except ImportError:  # from the source tree, before Slicer has put the module Me
 
 from MedSRLib import jobs
 from MedSRLib.errors import Cancelled, DependencyError, OptionError
-from MedSRLib.scene import samples, thick
+from MedSRLib.scene import fidelity, samples, thick
 from MedSRLib.scene.slice_jobs import EvaluateJob, InterpolateJob
 from MedSRLib.widgets import cards, dependencies, preview, viewing
 from MedSRLib.widgets.page import JobPanel
@@ -106,10 +106,12 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.connect("clicked(bool)", self.onApply)
         self.ui.evaluateButton.connect("clicked(bool)", self.onEvaluate)
         self.ui.modelComboBox.connect("currentIndexChanged(int)", self._onModel)
+        self.ui.showFidelityCheckBox.connect("toggled(bool)", self._onShowFidelity)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneEndClose)
         self.addObserver(scene, scene.NodeAddedEvent, self._onNodeAdded)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self._onNodeAdded)  # a scene or several files were loaded
         self._bind(self.logic.getParameterNode())
 
     def enter(self):
@@ -135,11 +137,16 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.refresh)
         self._parameters = parameters
         if parameters is not None:
-            self._gui = parameters.connectGui(self.ui)
+            self._gui = parameters.connectParametersToGui(self._parameter_widgets())
             self._label_methods()
             self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.refresh)
             self._preselect()
             self.refresh()
+
+    def _parameter_widgets(self) -> dict[str, Any]:
+        """{parameter: widget}. Slicer's own connectGui finds them too, but returns no tag, so that they could never be disconnected."""
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        return {name: widget for name, widget in named.items() if name}
 
     def _label_methods(self) -> None:
         """Readable words: the wrapper fills the list with the bare choices, and goes by their order."""
@@ -175,6 +182,11 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is not None:
             self._parameters.model = self.ui.modelComboBox.itemData(index) or ""
 
+    def _onShowFidelity(self, shown: bool) -> None:
+        found = fidelity.map_of(self._parameters.inputVolume) if self._parameters is not None else None
+        if found is not None:
+            viewing.show_map(found, shown)
+
     def refresh(self, caller=None, event=None):
         """Bring what depends on the parameters, or on a running job, up to date."""
         if self._parameters is None or self.panel is None:
@@ -186,6 +198,7 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for section in (self.ui.inputsCollapsibleButton, self.ui.interpolationCollapsibleButton, self.ui.outputsCollapsibleButton):
             section.enabled = not running
         self.ui.advancedCollapsibleButton.enabled = not running
+        self.ui.showFidelityCheckBox.enabled = fidelity.map_of(self._parameters.inputVolume) is not None
         self._refresh_model()
 
     def _refresh_preview(self) -> bool:
@@ -195,7 +208,8 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.allFramesCheckBox.visible = preview.is_cine(parameters.inputVolume)
         self.ui.outputSelector.enabled = not (parameters.allFrames and preview.is_cine(parameters.inputVolume))
         self.ui.spacingSpinBox.specialValueText = preview.isotropic_text(parameters.inputVolume, parameters.axis)
-        text, possible = preview.result_text(parameters.inputVolume, parameters.spacing_mm, parameters.factor, parameters.axis)
+        spacing, shear = _spacing_mm(parameters), parameters.allow_shear
+        text, possible = preview.result_text(parameters.inputVolume, spacing, parameters.factor, parameters.axis, shear)
         self.ui.previewLabel.text = text
         return possible
 
@@ -216,7 +230,9 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel.running:
             self.panel.cancel()
             return
-        self._work(self._parameters.method, lambda: self.logic.interpolation(self._parameters), self._show_result)
+        method = self._parameters.method
+        show = lambda results, outcome: self._show_result(results, outcome, measured=method == "auto")  # noqa: E731
+        self._work(method, lambda: self.logic.interpolation(self._parameters), show)
 
     def onEvaluate(self, checked=False):
         self._work("auto", lambda: self.logic.evaluation(self._parameters), self._show_evaluation)
@@ -230,22 +246,35 @@ class MedSRSliceInterpWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             work.append(make())
             specification = work[0].specification()
             for warning in work[0].warnings:
-                self.panel.log(warning)
+                self.panel.warn(warning)
             return specification
 
         self.panel.run(prepare, lambda outcome: show(work[0].collect(outcome), outcome), finally_=lambda: [job.close() for job in work])
 
-    def _show_result(self, results, outcome) -> None:
-        self.panel.log(_("Made {name} by {method}.").format(name=results.volume.GetName(), method=outcome.report.get("method", "")))
-        if outcome.report.get("why"):
-            self.panel.log(str(outcome.report["why"]))
+    def _show_result(self, results, outcome, measured: bool) -> str:
+        """Show the volume; returns what was made, by which method, and why by that one where it was measured."""
+        self.ui.showFidelityCheckBox.checked = False
         viewing.show_volume(results.volume, results.fidelity)
+        method = METHOD_LABELS.get(outcome.report.get("method", ""), "")
+        made = _("Made {name} by: {method}.").format(name=results.volume.GetName(), method=method)
+        return f"{made} {_sentence(outcome.report.get('why'))}" if measured else made
 
-    def _show_evaluation(self, evaluation, outcome) -> None:
-        self.panel.log(_("Filled the table {name}.").format(name=evaluation.table.GetName()))
-        for chosen in (outcome.report.get("chosen") or {}).values():
-            self.panel.log(str(chosen.get("why", "")))
+    def _show_evaluation(self, evaluation, outcome) -> str:
+        """Show table and plot; returns what auto would choose, and why."""
         viewing.show_evaluation(evaluation.summary or evaluation.table, evaluation.chart)
+        chosen = (outcome.report.get("chosen") or {}).values()
+        filled = _("Filled the table {name}.").format(name=evaluation.table.GetName())
+        return " ".join([filled, *(_sentence(one.get("why")) for one in chosen)])
+
+
+def _spacing_mm(parameters: Any) -> float:
+    """The spacing that counts: none where a factor is given, as the engine takes one of them only."""
+    return 0.0 if parameters.factor else parameters.spacing_mm
+
+
+def _sentence(text: str | None) -> str:
+    """A clause as a sentence of its own, "" for none."""
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 class MedSRSliceInterpLogic(ScriptedLoadableModuleLogic):
@@ -263,7 +292,7 @@ class MedSRSliceInterpLogic(ScriptedLoadableModuleLogic):
         """The job that the page asks for. Raises MedSRError where nodes or options cannot be used."""
         return InterpolateJob(
             parameters.inputVolume,
-            {name: getattr(parameters, name) for name in OPTION_NAMES},
+            {name: getattr(parameters, name) for name in OPTION_NAMES} | {"spacing_mm": _spacing_mm(parameters)},
             output=parameters.outputVolume,
             segmentation=parameters.segmentation,
             fidelity=parameters.makeFidelity,

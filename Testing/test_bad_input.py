@@ -295,6 +295,14 @@ def test_a_result_that_no_memory_holds(refused, tmp_path):
     assert "memory" in refused(saved(tmp_path / "large.nrrd", array, (1.0, 1.0, 10000.0)), "--spacing", "0.01", code=6)
 
 
+def test_a_file_that_becomes_dicom_says_that_its_modality_is_not_known(attempt, good):
+    tried = attempt(good, out="dicom")
+    assert tried.code == 0 and "Warning" in tried.said and "does not say its modality" in tried.said
+    record = json.loads(tried.out.with_name("dicom.json").read_text())
+    assert any("modality OT" in sentence for sentence in record["warnings"])
+    assert "modality" not in attempt(good, out="b.nrrd").said
+
+
 # ---------------------------------------------------------------- models
 
 

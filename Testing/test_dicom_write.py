@@ -227,10 +227,38 @@ def test_without_a_source_every_voxel_still_lies_in_its_place(orientation: str, 
         assert back.array[twin, y, x] == values[z, y, x]
     headers = files_of(tmp_path / "out")
     assert len({(h.StudyInstanceUID, h.SeriesInstanceUID, h.FrameOfReferenceUID) for h in headers}) == 1
-    for type_2 in ("PatientName", "PatientID", "StudyDate", "AccessionNumber", "ReferringPhysicianName", "EchoTime", "RepetitionTime"):
+    for type_2 in ("PatientName", "PatientID", "StudyDate", "AccessionNumber", "ReferringPhysicianName"):
         assert headers[0][type_2].is_empty, type_2
-    assert headers[0].Modality == "MR"
     assert "SourceImageSequence" not in headers[0]
+
+
+SECONDARY_CAPTURE, MR_IMAGE, PET_IMAGE, CT_IMAGE = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("7", "4", "128", "2"))
+
+
+@pytest.mark.parametrize(
+    ("meta", "modality", "sop_class"),
+    [
+        ({}, "OT", SECONDARY_CAPTURE),
+        ({"modality": "MR"}, "MR", MR_IMAGE),
+        ({"modality": "PT"}, "PT", PET_IMAGE),
+        ({"units": "HU"}, "CT", CT_IMAGE),
+        ({"modality": "US"}, "US", SECONDARY_CAPTURE),
+    ],
+)
+def test_no_modality_is_made_up(meta: dict[str, str], modality: str, sop_class: str, tmp_path: Path) -> None:
+    """An image that does not say what it is claims nothing, and the user hears of it; ITK still places it."""
+    direction = ORIENTATIONS["oblique"]
+    volume = Volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), (0.7, 1.3, 5.1), (-12.5, 3, 333), direction, meta=meta)
+    formats.write(tmp_path / "out", volume)
+    header = files_of(tmp_path / "out")[0]
+    assert (header.Modality, header.SOPClassUID) == (modality, sop_class)
+    assert ("ConversionType" in header) == (sop_class == SECONDARY_CAPTURE) and ("EchoTime" in header) == (modality == "MR")
+    told = formats.doubts(tmp_path / "new", volume)
+    assert len(told) == (modality == "OT") and all("modality" in sentence for sentence in told)
+    assert formats.doubts(tmp_path / "a.nrrd", volume) == ()
+    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path / "out")))
+    assert image.GetSpacing() == pytest.approx((0.7, 1.3, 5.1)) and image.GetOrigin() == pytest.approx((-12.5, 3, 333))
+    assert np.array(image.GetDirection()).reshape(3, 3) == pytest.approx(direction, abs=1e-6)
 
 
 def test_uneven_slices_keep_their_positions(tmp_path: Path) -> None:

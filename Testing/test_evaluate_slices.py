@@ -9,6 +9,7 @@ import pytest
 from MedSRLib.errors import InputError, OptionError
 from MedSRLib.io import formats
 from MedSRLib.metrics import psnr
+from MedSRLib.run import Progress
 from MedSRLib.tasks import slice_evaluation
 from MedSRLib.tasks.evaluate_slices import Options, evaluate_slices, score_cohort
 from MedSRLib.volume import Volume
@@ -24,14 +25,21 @@ def a_heart(sample_dir) -> Volume:
     return volume.with_(array=volume.array[4:13, 72:120, 72:128])
 
 
+def rebuilt(volume: Volume, options: Options):
+    """(the left-out slices by each method, what the default chose)."""
+    parts = slice_evaluation.split(volume, options)
+    contest = slice_evaluation.enter(parts, options)
+    return slice_evaluation.rebuild(parts, contest, options), contest.choice
+
+
 @pytest.mark.parametrize("protocol", ["as-is", "published"])
 def test_the_left_out_slices_are_never_seen(a_heart, protocol):
     noise = np.random.default_rng(0).integers(0, 4 * int(a_heart.array.max()), a_heart.array.shape)
     spoiled = a_heart.array.copy()
     spoiled[1::2] = noise[1::2].astype(spoiled.dtype)
     options = Options(protocol=protocol)
-    clean, choice, _ = slice_evaluation.rebuild(slice_evaluation.split(a_heart, options), options)
-    dirty, other, _ = slice_evaluation.rebuild(slice_evaluation.split(a_heart.with_(array=spoiled), options), options)
+    clean, choice = rebuilt(a_heart, options)
+    dirty, other = rebuilt(a_heart.with_(array=spoiled), options)
     assert {"linear", "bspline", "lanczos", "flow", "flow-smoothed", "default"} <= set(clean) == set(dirty)
     assert [t.psnr for t in choice.trials] == [t.psnr for t in other.trials]
     for name in clean:
@@ -73,12 +81,44 @@ def test_an_unknown_method_is_refused_with_those_that_exist(a_heart):
 
 def test_several_volumes_are_scored_together_and_told_apart(a_heart):
     brighter = a_heart.with_(array=(a_heart.array * 2).astype(a_heart.array.dtype))
-    both = score_cohort({"dark": (a_heart,), "bright": (brighter, brighter)}, Options(methods=("linear",)))
+    both = score_cohort({"dark": (a_heart,), "bright": (brighter,)}, Options(methods=("linear",)))
     names = list(dict.fromkeys(row["volume"] for row in both.table))
     assert names == ["dark", "bright"] and both.report["volumes"] == 2 and both.report["left_out_slices"] == 8
     scores = [[r["ssim"] for r in both.table if r["volume"] == n and r["method"] == "linear"] for n in names]
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)
-    assert any("2 frames" in w for w in both.report["warnings"])
+
+
+def test_every_frame_is_scored(a_heart):
+    """Each frame's rows are what that frame alone gives; a constant one is left out by name; progress grows through all of them."""
+    second = a_heart.with_(array=a_heart.array[::-1].copy())
+    flat = a_heart.with_(array=np.full_like(a_heart.array, 5))
+    heard: list[tuple[float, str]] = []
+    options = Options(methods=("linear", "lanczos"))
+    result = evaluate_slices((a_heart, flat, second), options, progress=Progress(lambda f, m: heard.append((f, m))))
+    assert {row["frame"] for row in result.table} == {0, 2}
+    for number, volume in ((0, a_heart), (2, second)):
+        mine = [r | {"frame": 0} for r in result.table if r["frame"] == number and r["method"] != "default"]
+        assert mine == [r for r in evaluate_slices((volume,), options).table if r["method"] != "default"]
+    assert result.report["left_out_slices"] == 8
+    assert any("frame 2 is of one value" in w for w in result.report["warnings"])
+    fractions = [f for f, _ in heard]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0 and {"frame 1 of 3", "frame 3 of 3"} <= {m for _, m in heard}
+
+
+@pytest.mark.parametrize("level", [0, 1_000_000])
+def test_what_is_added_to_all_values_does_not_change_the_errors_but_lanczos(a_heart, level):
+    """Lanczos weights w of a target half-way sum to 1 + e: its error changes by e·level, that of the others not at all."""
+    options = Options(methods=("linear", "lanczos"))
+    volume = a_heart.with_(array=a_heart.array.astype(np.int32) + level)
+    rows = {(r["slice"], r["method"]): r["mean_error"] for r in evaluate_slices((volume,), options).table}
+    kept = volume.array[::2].astype(float)
+    for i, slice_ in enumerate((1, 3, 5, 7)):
+        middle = (kept[i] + kept[i + 1]) / 2
+        assert rows[slice_, "linear"] == pytest.approx(np.abs(middle - volume.array[slice_]).mean(), rel=1e-3)
+        columns = np.arange(i - 4, i + 6)
+        weights = np.sinc(i + 0.5 - columns) * np.sinc((i + 0.5 - columns) / 5)
+        made = np.tensordot(weights, kept[columns.clip(0, len(kept) - 1)], 1)
+        assert rows[slice_, "lanczos"] == pytest.approx(np.abs(made - volume.array[slice_]).mean(), rel=1e-3)
 
 
 def test_figures_are_drawn(a_heart):
@@ -113,7 +153,7 @@ def test_the_published_protocol_gives_the_figures_measured_elsewhere(data_dir):
         assert parts.kept.shape[1:] == (128, 128) and parts.pixel_mm == pytest.approx((1.4, 1.4))
         for method in ("linear", "bspline"):
             made = slice_evaluation.classical(method).run(parts.kept, parts.kept_mm, parts.truth_mm, slice_evaluation.Progress())
-            rows += [slice_evaluation._row(parts, name, method, made, i) for i in range(len(parts.index))]
+            rows += [slice_evaluation._row(parts, name, 0, method, made, i) for i in range(len(parts.index))]
     for method, db, index in (("linear", 19.77, 0.541), ("bspline", 19.40, 0.517)):
         means = [[np.mean([r[m] for r in rows if r["volume"] == n and r["method"] == method]) for n in hearts] for m in ("psnr_db", "ssim")]
         assert np.mean(means[0]) == pytest.approx(db, abs=0.05)

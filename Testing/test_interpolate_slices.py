@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +14,7 @@ import SimpleITK as sitk
 from MedSRLib import geometry
 from MedSRLib.errors import Cancelled, InputError, OptionError
 from MedSRLib.io import formats
-from MedSRLib.run import Progress
+from MedSRLib.run import Progress, run_lanes
 from MedSRLib.tasks import slice_choice, slice_engine, slice_methods
 from MedSRLib.tasks.interpolate_slices import Options, interpolate_slices
 from MedSRLib.tasks.slice_candidates import Candidate
@@ -54,6 +57,28 @@ def test_classical_methods_equal_those_of_simpleitk(method, interpolator):
     made = interpolate_slices((volume,), Options(factor=4, method=method)).volume[0]
     expected = itk_resampled(volume, 1.0, 33, interpolator)
     assert np.abs(made.array - expected).max() < 1e-4 * np.ptp(volume.array)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float64])
+def test_lanczos_equals_that_of_simpleitk_on_a_large_level_too(dtype):
+    """Its weights do not sum to 1: what is added to all values must come back weighted as well.
+
+    Closed form: both sum x·w over 10 slices, here of values centred and rounded to float32 (half a unit of 2⁻²⁴ each), with |w| summing
+    to below 2; integers are then rounded to 0.5.
+    """
+    level = 1e6
+    array = np.rint(a_stack(np.float64, n=9).array + level).astype(dtype)
+    volume = a_stack(n=9).with_(array=array)
+    made = interpolate_slices((volume,), Options(factor=4, method="lanczos")).volume[0].array
+    image = sitk.GetImageFromArray(array.astype(np.float64))
+    image.SetSpacing(volume.spacing_mm)
+    grid = ((*array.shape[:0:-1], 33), sitk.Transform(), sitk.sitkLanczosWindowedSinc, image.GetOrigin(), (*volume.spacing_mm[:2], 1.0))
+    expected = sitk.GetArrayFromImage(sitk.Resample(image, *grid, image.GetDirection(), 0.0, sitk.sitkFloat64))
+    rounding = 10 * 2.0**-24 * 2 * np.abs(array - level).max()
+    assert np.abs(made - expected).max() <= rounding + (0.5 if dtype is np.int32 else 0.0)
+    positions = volume.slice_positions_mm
+    made = slice_methods.lanczos(np.ones((9, 2, 2), np.float32), positions, np.array([1.0, 2.0, 17.0]))
+    assert made.values[:, 0, 0] == pytest.approx(made.gain, abs=1e-6) and np.abs(made.gain - 1).max() > 1e-4
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -147,6 +172,34 @@ def test_frames_that_do_not_belong_together_are_refused():
         interpolate_slices((even, uneven), Options(factor=2))
     with pytest.raises(InputError, match="size or type"):
         interpolate_slices((a_stack(), a_stack(np.uint8)), Options(factor=2))
+
+
+@pytest.mark.parametrize("method", ["auto", "lanczos", "bspline"])
+@pytest.mark.parametrize("flat", [0, 1])
+def test_a_constant_frame_stays_constant_and_is_named(a_heart, method, flat):
+    """One empty frame does not cost the others; an acquired one is interpolated as it would be alone."""
+    frames = [a_heart, a_heart.with_(array=a_heart.array[::-1].copy())]
+    frames.insert(flat, a_heart.with_(array=np.full_like(a_heart.array, 321)))
+    result = interpolate_slices(frames, Options(factor=3, method=method))
+    assert np.all(result.volume[flat].array == 321) and np.all(result.fidelity[flat].array == 0)
+    assert any(f"frame {flat + 1} is of one value" in w for w in result.report["warnings"])
+    alone = interpolate_slices([a_heart], Options(factor=3, method=method))
+    first = 0 if flat else 1
+    assert np.array_equal(result.volume[first].array, alone.volume[0].array) and result.report["why"] == alone.report["why"]
+
+
+def test_only_a_wholly_constant_image_is_refused():
+    flat = [a_stack().with_(array=np.full((5, 20, 24), value, np.int16)) for value in (3, 4)]
+    with pytest.raises(InputError, match="every frame is constant"):
+        interpolate_slices(flat, Options(factor=2, method="linear"))
+
+
+def test_a_voxel_that_is_no_number_is_found_in_any_frame_before_work_begins():
+    spoiled = a_stack(np.float32).with_(array=nan_stack(np.nan).array)
+    heard = []
+    with pytest.raises(InputError, match="1 voxels of frame 2 are NaN"):
+        interpolate_slices([a_stack(np.float32), spoiled], Options(factor=2), progress=Progress(lambda f, m: heard.append(m)))
+    assert heard == []
 
 
 def nan_stack(bad: float) -> Volume:
@@ -267,6 +320,15 @@ def test_auto_takes_linear_where_flow_misleads():
     fade = np.linspace(1, 0, 7)[:, None, None]
     array = (100 * (fade * still + (1 - fade) * rng.normal(size=(48, 48)))).astype(np.float32)
     assert interpolate_slices((Volume(array, (1, 1, 5)),), Options(factor=2)).report["method"] == "linear"
+
+
+@pytest.mark.parametrize(("side", "count"), [(16, 8), (256, 4), (160, 8), (220, 5)])
+def test_fewer_of_large_slices_are_left_out(side, count):
+    """As many as hold 2¹⁸ pixels, at least 4 and at most 8: the slice in the middle of two that are alike is rebuilt exactly."""
+    slices = np.zeros((14, side, side), np.float32)
+    slices[:, : side // 2] = 100
+    trial = slice_choice.try_methods(slices, np.arange(14.0), {"linear": slice_methods.linear})[0]
+    assert trial.psnr == (slice_choice.PSNR_CEILING,) * count
 
 
 def test_leaving_out_rebuilds_from_both_direct_neighbours():
@@ -410,6 +472,39 @@ def test_batches_shrink_and_move_to_the_cpu_when_memory_runs_out():
 
     assert run_batches(work, 9, batch_size=8, device="cuda", warn=said.append) == "cpu"
     assert done == list(range(9)) and len(said) == 4
+
+
+def test_lanes_run_side_by_side_in_order_and_are_told_in_this_thread():
+    made, begun, told = [], [], []
+    lanes = [[partial(made.append, (lane, i)) for i in range(3)] for lane in range(2)]
+    here = threading.get_ident()
+    progress = Progress(lambda fraction, message: told.append((fraction, message, threading.get_ident() == here)))
+    run_lanes(lanes, begin=lambda: begun.append(threading.get_ident()), progress=progress, message="working")
+    assert sorted(made) == [(lane, i) for lane in range(2) for i in range(3)]
+    assert [[i for lane, i in made if lane == n] for n in range(2)] == [[0, 1, 2]] * 2
+    assert len(set(begun)) == 2 and here not in begun
+    assert [f for f, _, _ in told] == pytest.approx([0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1]) and all(
+        m == "working" and h for _, m, h in told
+    )
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_lane_that_fails_or_is_cancelled_stops_the_others(lanes):
+    made = []
+
+    def call(i):
+        made.append(i)
+        time.sleep(0.02)
+        if i == 1:
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        run_lanes([[partial(call, i) for i in range(50)]] * lanes)
+    assert len(made) < 10 * lanes
+    made.clear()
+    with pytest.raises(Cancelled):
+        run_lanes([[partial(call, 0)] * 50] * lanes, progress=Progress(cancelled=lambda: len(made) > 2))
+    assert len(made) < 10 * lanes
 
 
 def test_errors_that_are_not_about_memory_are_not_swallowed():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import ctypes
 import dataclasses
 import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MedSR")]
 
 import slicer  # noqa: E402
+import vtk  # noqa: E402
 from MedSRLib.errors import Cancelled, DependencyError, InputError, ResourceError  # noqa: E402
 from MedSRLib.jobs_specification import Outcome  # noqa: E402
 from MedSRLib.scene import attributes, nodes, samples, segmentations, sequences  # noqa: E402
@@ -31,7 +34,7 @@ from slicer_host import application, host  # noqa: E402
 
 APP = host.install()
 PAGE, MODULE = host.load_module("MedSRSliceInterp")
-from MedSRLib.widgets import cards, dependencies, page  # noqa: E402
+from MedSRLib.widgets import cards, dependencies, page, viewing  # noqa: E402
 
 WAIT_SECONDS = 60
 
@@ -181,6 +184,18 @@ def test_the_thick_sliced_volume_is_preselected_and_its_result_foretold(a_page, 
     assert a_page.ui.spacingSpinBox.value == 0.0 and a_page.ui.spacingSpinBox.specialValueText == "isotropic: 0.833 mm"
 
 
+def test_a_volume_that_came_with_a_loaded_scene_is_preselected_too(a_page):
+    """Slicer reads scenes, and several files at once, as one batch: nodes are added while nobody may look."""
+    scene = slicer.mrmlScene
+    scene.StartState(scene.BatchProcessState)
+    sample = samples.load_volume(PAGE.HOME / "Resources")
+    settle()
+    assert a_page._parameters.inputVolume is None
+    scene.EndState(scene.BatchProcessState)
+    settle()
+    assert a_page._parameters.inputVolume is sample
+
+
 def test_what_is_typed_is_foretold_and_refused_before_the_click(a_page, a_sample):
     settle()
     a_page.ui.factorSpinBox.value = 2.0
@@ -188,8 +203,63 @@ def test_what_is_typed_is_foretold_and_refused_before_the_click(a_page, a_sample
     assert a_page.ui.spacingSpinBox.enabled is False
     a_page.ui.factorSpinBox.value = 0.0
     a_page.ui.spacingSpinBox.value = 40.0
-    assert "coarser than the slices' own 5 mm" in a_page.ui.previewLabel.text
+    assert a_page.ui.previewLabel.text.startswith("spacing: 40 mm is coarser than the slices' own 5 mm;")  # no flag of the command
     assert a_page.ui.applyButton.enabled is False
+
+
+def test_a_factor_goes_before_the_spacing_that_it_greys_out(a_page, a_sample):
+    """The engine takes one of them only; the page leaves what was typed, for when the factor is taken back."""
+    settle()
+    a_page.ui.spacingSpinBox.value = 1.0
+    a_page.ui.factorSpinBox.value = 2.0
+    assert a_page.ui.previewLabel.text == "20 slices of 5.00 mm → 39 of 2.50 mm, 19 new"
+    job = with_stand_in(a_page, StandInJob())
+    a_page.ui.applyButton.click()
+    assert (job.specification.options["spacing_mm"], job.specification.options["factor"]) == (0.0, 2.0)
+    job.cancel()
+    assert a_page._parameters.spacing_mm == 1.0
+
+
+def under(node, matrix):
+    """Put a volume under a linear transform."""
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.array(matrix, float)))
+    node.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def test_a_transform_that_shears_is_told_before_the_click(a_page, a_sample):
+    settle()
+    under(a_sample, [[1, 0, 0.3, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    a_page.refresh()
+    assert "not at right angles" in a_page.ui.previewLabel.text and a_page.ui.applyButton.enabled is False
+    a_page.ui.shearCheckBox.checked = True
+    assert "new" in a_page.ui.previewLabel.text and a_page.ui.applyButton.enabled is True
+
+
+def test_a_result_lies_where_its_volume_is_seen_under_a_transform(a_page, a_sample, errors_shown):
+    """Rotated by 25 degrees and moved: corner voxels of both are at the same place of the world, and the page says how that came."""
+    settle()
+    c, s = np.cos(np.radians(25)), np.sin(np.radians(25))
+    under(a_sample, [[1, 0, 0, 10], [0, c, -s, 20], [0, s, c, 30], [0, 0, 0, 1]])
+    a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running)
+    result = slicer.mrmlScene.GetFirstNodeByName("pig_cine interpolated")
+    for source, made in (((0, 0, 0), (0, 0, 0)), ((175, 175, 19), (175, 175, 38))):
+        assert in_world(result, made) == pytest.approx(in_world(a_sample, source), abs=0.01)
+    assert "1 warning in the log." in a_page.ui.statusLabel.text and "hardened" in a_page.ui.logText.toPlainText()
+
+
+def in_world(node, ijk):
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    point = np.array(matrix.MultiplyPoint((*ijk, 1.0)))[:3]
+    parent = node.GetParentTransformNode()
+    if parent is not None:
+        to_world = vtk.vtkGeneralTransform()
+        parent.GetTransformToWorld(to_world)
+        point = np.array(to_world.TransformPoint(point))
+    return point
 
 
 def test_the_model_and_its_licence_are_shown_before_apply(a_page, monkeypatch):
@@ -241,6 +311,21 @@ def test_settings_are_kept_in_the_scene(a_page, a_sample, tmp_path):
     assert a_page.ui.batchSpinBox.value == 3
 
 
+def test_choices_survive_leaving_and_entering_the_page(a_page, a_sample):
+    """Slicer's connectGui gives no tag to disconnect by; a widget still connected would write its own first choice back."""
+    settle()
+    a_page._parameters.method, a_page._parameters.axis, a_page._parameters.factor = "flow", "k", 3.0
+    left = a_page._parameters
+    for _ in range(2):
+        a_page.exit()
+        a_page.ui.factorSpinBox.value = 2.0
+        assert left.factor == 3.0
+        a_page.enter()
+    kept = a_page._parameters
+    assert (kept.method, kept.axis, kept.factor) == ("flow", "k", 3.0)
+    assert a_page.ui.methodComboBox.currentText == "Optical flow" and a_page.ui.factorSpinBox.value == 3.0
+
+
 # ------------------------------------------------------------------------------------------------------------- Apply
 
 
@@ -266,7 +351,51 @@ def test_a_click_makes_a_volume_of_the_right_size_and_spacing(a_page, a_sample, 
     assert error.shape == (39, 176, 176) and error[::2].max() == 0 and error[1::2].max() > 0
     assert fractions == sorted(fractions[:-1]) + fractions[-1:] and len([f for f in fractions if 0 < f < 100]) >= 3
     assert a_page.ui.applyButton.text == "Interpolate slices" and a_page.ui.progressBar.visible is False
-    assert a_page.ui.statusLabel.text.startswith("Done in") and "flow" in a_page.ui.logText.toPlainText()
+    said = a_page.ui.statusLabel.text
+    assert said.startswith("Done in") and said.endswith("Made pig_cine interpolated by: Optical flow.")
+    assert said in a_page.ui.logText.toPlainText()
+
+
+def slice_views(scene, count=3):
+    """What Slicer's layout manager makes: a composite node a slice view."""
+    return [scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(count)]
+
+
+def test_the_map_is_brought_in_and_out_over_the_result(a_page, a_sample, errors_shown):
+    views = slice_views(slicer.mrmlScene)
+    settle()
+    assert a_page.ui.showFidelityCheckBox.enabled is False
+    a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running)
+    assert errors_shown == [] and a_page.ui.showFidelityCheckBox.enabled is True
+    result, error = (slicer.mrmlScene.GetFirstNodeByName(f"pig_cine {what}") for what in ("interpolated", "expected error"))
+    assert {(v.GetBackgroundVolumeID(), v.GetForegroundVolumeID()) for v in views} == {(result.GetID(), error.GetID())}
+    assert {v.GetForegroundOpacity() for v in views} == {0.0}
+    a_page.ui.showFidelityCheckBox.checked = True
+    assert {v.GetForegroundOpacity() for v in views} == {1.0}
+    a_page.ui.showFidelityCheckBox.checked = False
+    assert {v.GetForegroundOpacity() for v in views} == {0.0}
+    slicer.mrmlScene.RemoveNode(error)
+    a_page.refresh()
+    assert a_page.ui.showFidelityCheckBox.enabled is False
+
+
+def test_why_the_method_was_chosen_is_on_the_page(a_page, a_sample, errors_shown):
+    settle()
+    job = with_stand_in(a_page, StandInJob())
+    a_page.ui.applyButton.click()
+    wanted = dict(job.specification.outputs)
+    a_page.panel._done = lambda outcome: PAGE.MedSRSliceInterpWidget._show_result(
+        a_page, types.SimpleNamespace(volume=a_sample, fidelity=None), outcome, measured=True
+    )
+    why = "model rebuilt 10 left-out slices best (+2.37 dB over linear)"
+    job.events = [{"event": "warning", "text": "uneven steps"}]
+    job.end(Outcome(wanted, {"method": "model", "why": why}, 3.0, ("uneven steps",)))
+    until(lambda: not a_page.panel.running, 5)
+    said = "Made pig_cine by: Learned model. Model rebuilt 10 left-out slices best (+2.37 dB over linear). 1 warning in the log."
+    assert a_page.ui.statusLabel.text == "Done in 3.0 s. " + said and a_page.ui.statusLabel.visible is True
+    assert a_page.ui.logText.toPlainText().count("uneven steps") == 1
 
 
 def test_a_sequence_gives_a_sequence_that_plays_in_step(a_page, errors_shown):
@@ -287,11 +416,25 @@ def test_a_sequence_gives_a_sequence_that_plays_in_step(a_page, errors_shown):
 
 
 def _synchronized(browser):
-    import vtk
-
     found = vtk.vtkCollection()
     browser.GetSynchronizedSequenceNodes(found, True)
     return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
+
+
+def test_one_frame_of_a_sequence_gives_a_volume_of_its_own(a_page, errors_shown):
+    shown = samples.load_sequence(PAGE.HOME / "Resources")
+    settle()
+    browser, sequence = sequences.sequence_of(shown)
+    browser.SetSelectedItemNumber(2)
+    APP.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    a_page.ui.allFramesCheckBox.checked = False
+    a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running)
+    assert errors_shown == []
+    made = slicer.mrmlScene.GetFirstNodeByName("pig_cine_4phases interpolated")
+    assert sequences.sequence_of(made) is None and len(_synchronized(browser)) == 1
+    assert np.array_equal(slicer.util.arrayFromVolume(made)[::2], slicer.util.arrayFromVolume(sequence.GetNthDataNode(2)))
 
 
 def test_a_segmentation_is_carried_along_with_names_and_colours(a_page, a_sample, errors_shown):
@@ -342,6 +485,22 @@ def test_evaluate_fills_a_table_and_a_plot(a_page, a_sample, errors_shown):
     assert summary.GetValueByName(_row(summary, "linear"), "ssim").ToDouble() == pytest.approx(np.mean(by_hand), abs=1e-3)
     chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() == len(methods)
+    assert "Filled the table crop slice evaluation." in a_page.ui.statusLabel.text
+
+
+def test_an_evaluation_is_shown_as_a_table_beside_a_plot(scene, monkeypatch):
+    """The layout makes the views, so it comes first; real selection and view nodes then say what they show."""
+    layouts, shown = [], []
+    manager = types.SimpleNamespace(setLayout=lambda layout: layouts.append(layout) or shown.extend(view_nodes(scene)))
+    monkeypatch.setattr(APP, "layoutManager", lambda: manager)
+    table, chart = (scene.AddNewNodeByClass(kind) for kind in ("vtkMRMLTableNode", "vtkMRMLPlotChartNode"))
+    viewing.show_evaluation(table, chart)
+    assert layouts == [slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotTableView]
+    assert (shown[0].GetTableNode(), shown[1].GetPlotChartNode()) == (table, chart)
+
+
+def view_nodes(scene):
+    return [scene.AddNewNodeByClass(kind) for kind in ("vtkMRMLTableViewNode", "vtkMRMLPlotViewNode")]
 
 
 def _row(table, method: str) -> int:
@@ -370,12 +529,43 @@ def test_cancel_ends_the_child_and_leaves_nothing_behind(a_page, a_sample, error
     assert not _alive(jobs[0].pid)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="usleep is not in its C library")
+@pytest.mark.parametrize("click_on_cancel", [False, True])
+def test_the_child_is_heard_though_the_event_loop_keeps_pythons_lock(a_page, a_sample, errors_shown, click_on_cancel):
+    """In Slicer, Python's threads rest while Qt has nothing for Python to do; PyDLL sleeps without letting go of the lock."""
+    keep_the_lock = ctypes.PyDLL(None).usleep
+    settle()
+    a_page._parameters.method, a_page._parameters.spacing_mm = ("flow", 0.2) if click_on_cancel else ("linear", 2.5)
+    a_page.ui.applyButton.click()
+    a_page.panel._timer.stop()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while a_page.panel.running and time.monotonic() < deadline:
+        keep_the_lock(1000 * page.POLL_MS)
+        if click_on_cancel and a_page.ui.progressBar.value > 0:
+            a_page.ui.applyButton.click()
+            click_on_cancel, deadline = False, time.monotonic() + 4
+        a_page.panel.poll()
+    assert not a_page.panel.running and errors_shown == []
+    assert a_page.ui.statusLabel.text == "Cancelled." or slicer.mrmlScene.GetFirstNodeByName("pig_cine interpolated") is not None
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_click_on_cancel_counts_even_where_the_result_is_on_its_way(a_page, a_sample):
+    settle()
+    job = with_stand_in(a_page, StandInJob())
+    a_page.ui.applyButton.click()
+    a_page.panel._done = lambda outcome: pytest.fail("a cancelled result was shown")
+    job.cancel = lambda: job.end(Outcome({}, {}, 1.0))
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running, 5)
+    assert a_page.ui.statusLabel.text == "Cancelled."
 
 
 @pytest.mark.parametrize("leave", ["cleanup", "close the scene"])
@@ -392,7 +582,7 @@ def test_leaving_cancels_the_running_child(a_page, a_sample, leave):
 def test_observers_are_removed_at_cleanup(scene):
     widget = PAGE.MedSRSliceInterpWidget()
     widget.enter()
-    assert len(widget.Observations) == 4
+    assert len(widget.Observations) == 5
     widget.cleanup()
     assert widget.Observations == []
     samples.load_volume(PAGE.HOME / "Resources")
@@ -441,6 +631,41 @@ def test_an_input_removed_meanwhile_is_told(a_page, a_sample, errors_shown):
     assert "removed before the job was done" in errors_shown[0]
 
 
+def test_a_failure_on_the_way_into_the_scene_leaves_no_node_half_made(a_page, a_sample, errors_shown, monkeypatch):
+    settle()
+    a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    from MedSRLib.scene import slice_jobs
+
+    monkeypatch.setattr(slice_jobs, "add_fidelity", lambda *a, **k: (_ for _ in ()).throw(MemoryError("no room")))
+    a_page.ui.applyButton.click()
+    until(lambda: not a_page.panel.running)
+    assert "no room" in errors_shown[0] and slicer.mrmlScene.GetNumberOfNodes() == before
+    assert slicer.mrmlScene.GetFirstNodeByName("pig_cine interpolated") is None
+
+
+def test_an_output_removed_meanwhile_is_made_anew(a_page, a_sample, errors_shown):
+    output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "mine")
+    settle()
+    a_page._parameters.outputVolume, a_page._parameters.method, a_page._parameters.factor = output, "linear", 2.0
+    a_page.ui.applyButton.click()
+    slicer.mrmlScene.RemoveNode(output)
+    until(lambda: not a_page.panel.running)
+    assert errors_shown == [] and slicer.mrmlScene.GetFirstNodeByName("pig_cine interpolated").GetImageData().GetDimensions()[2] == 39
+
+
+def test_a_sequence_taken_apart_meanwhile_is_told(a_page, errors_shown):
+    shown = samples.load_sequence(PAGE.HOME / "Resources")
+    settle()
+    job = with_stand_in(a_page, StandInJob())
+    a_page.ui.applyButton.click()
+    browser, _ = sequences.sequence_of(shown)
+    slicer.mrmlScene.RemoveNode(browser)
+    job.end(Outcome({"volume": "nowhere.nrrd"}, {}, 1.0))
+    until(lambda: not a_page.panel.running, 5)
+    assert "removed before the job was done" in errors_shown[0]
+
+
 def test_a_fault_of_ours_leaves_the_page_ready(a_page, a_sample, errors_shown):
     settle()
     job = with_stand_in(a_page, StandInJob())
@@ -484,7 +709,17 @@ class Packaging:
     def load_requirements(self, path):
         return [line for line in Path(path).read_text().splitlines() if line and line[0] not in "#-"]
 
-    def pip_ensure(self, requirements, constraints=None, requester=None):
+    def pip_ensure(
+        self,
+        requirements,
+        constraints=None,
+        skip_packages=None,
+        prompt_install=True,
+        prompt_restart=True,
+        requester=None,
+        skip_in_testing=True,
+        show_progress=True,
+    ):
         self.asked.append((requirements, Path(constraints).read_text(), requester))
         if self.fails:
             raise self.fails
@@ -544,7 +779,13 @@ def test_torch_comes_from_the_pytorch_extension_and_is_never_imported_here(monke
 
     class Utilities:
         class PyTorchUtilsLogic:
-            def installTorch(self, askConfirmation=False, forceComputationBackend=None, torchVersionRequirement=None):
+            def installTorch(
+                self,
+                askConfirmation=False,
+                forceComputationBackend=None,
+                torchVersionRequirement=None,
+                torchvisionVersionRequirement=None,
+            ):
                 done.append(askConfirmation)
 
     monkeypatch.setitem(sys.modules, "PyTorchUtils", Utilities)
@@ -554,6 +795,15 @@ def test_torch_comes_from_the_pytorch_extension_and_is_never_imported_here(monke
     monkeypatch.setattr(builtins, "__import__", guard)
     dependencies.ensure_torch()
     assert done == [True]
+
+
+def test_who_declines_torch_is_not_sent_for_the_extension_that_is_there(monkeypatch):
+    """PyTorchUtils returns None where the user says no: it raises nothing."""
+    logic = types.SimpleNamespace(installTorch=lambda askConfirmation: None)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=lambda: logic))
+    monkeypatch.setattr(dependencies, "torch_installed", lambda: False)
+    with pytest.raises(DependencyError, match="allow the installation, or choose another method"):
+        dependencies.ensure_torch()
 
 
 def test_linear_needs_nothing_installed(monkeypatch):
@@ -588,6 +838,21 @@ def test_the_modules_own_self_test_passes(name, scene):
     _, module = host.load_module(name)
     assert module.parent.title and module.parent.helpText and module.parent.icon
     slicer.selfTests[name]()
+
+
+def test_the_script_for_slicer_itself_opens_and_tests_every_module(scene, monkeypatch):
+    """Run by --testing --python-script, whose exit code an exit() of the script's own would hide."""
+    opened, tested = [], []
+    monkeypatch.setattr(slicer.util, "selectModule", opened.append)
+    monkeypatch.setattr(slicer.util, "exit", lambda status=0: pytest.fail("it hides errors that Qt caught"), raising=False)
+    monkeypatch.setattr(slicer, "selfTests", {name: lambda name=name: tested.append(name) for name in host.MODULES})
+    script = ROOT / "Testing" / "in_slicer.py"
+    runpy.run_path(str(script))
+    assert opened == tested == list(host.MODULES)
+    monkeypatch.setitem(slicer.selfTests, "MedSRSliceInterp", lambda: (_ for _ in ()).throw(AssertionError("a test failed")))
+    with pytest.raises(AssertionError, match="a test failed"):
+        runpy.run_path(str(script))
+    assert "Testing/in_slicer.py" in (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
 
 
 def test_the_first_page_opens_interpolate_slices(scene, monkeypatch):

@@ -121,3 +121,19 @@ def test_running_the_network_at_anchors_changes_next_to_nothing_for_a_shipped_mo
     full = slices_learned.synthesise(slices, np.array([0.0, 4.0]), at, module).values
     assert np.array_equal(quick[1], full[1])
     assert np.abs(quick - full).mean() < 0.01 * slices.std()
+
+
+def test_pairs_made_side_by_side_are_the_same_to_the_bit(a_refiner):
+    """Whatever the number of threads that torch may use; and it may use as many afterwards."""
+    slices = np.stack([*blobs(2), *blobs(2)[::-1], *blobs(2)]).astype(np.float32)
+    positions, targets = np.arange(6.0) * 4, np.arange(1.0, 20.0)
+    alone = slices_learned.synthesise(slices, positions, targets, a_refiner)
+    for threads in (2, 3):
+        torch.set_num_threads(threads)
+        with slices_learned._lanes("cpu", 99) as (lanes, _):
+            assert lanes == threads
+        beside = slices_learned.synthesise(slices, positions, targets, a_refiner)
+        assert np.array_equal(alone.values, beside.values) and np.array_equal(alone.expected_error, beside.expected_error)
+        assert torch.get_num_threads() == threads
+    with slices_learned._lanes("cuda", 99) as (lanes, _):
+        assert lanes == 1

@@ -136,10 +136,14 @@ def _operations(function: Callable[[], Any], seconds: float, model: dict[str, An
     """Counted operations of a network (convolutions and matrix products), and their rate over that of a matrix product."""
     if not model:
         return {}
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the counter sees its own thread only, and with one there is no other
     with FlopCounterMode(display=False) as counter:
         function()
+    torch.set_num_threads(threads)
     count = counter.get_total_flops()
     return {"gflop": count / 1e9, "peak_share": count / seconds / _matrix_rate(model["device"]), "device": model["device"]}
 

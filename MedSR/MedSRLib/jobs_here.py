@@ -48,6 +48,7 @@ def run_here(spec: Specification, progress: Progress = Progress(), warn: Warn = 
         _check_room(spec, values)
         result = _call(task, options, values, progress.part(READ_END, TASK_END))
         heard.take(result.report.get("warnings", ()))
+        heard.take(_doubts(kinds, spec, result))
         outcome = Outcome(_present(task, spec, result, heard), result.report, time.perf_counter() - started, tuple(heard.sentences))
         _write(kinds, result, outcome, _provenance(spec, options, values, outcome), progress.part(TASK_END, 1.0))
     return outcome
@@ -148,6 +149,16 @@ def _present(task: ModuleType, spec: Specification, result: Any, heard: Heard) -
             raise OutputError(f"the task made no {port}", where=spec.outputs[port])
         heard.take([f"There is no {port} to write to {spec.outputs[port]}."])
     return {port: str(path) for port, path in spec.outputs.items() if port not in missing}
+
+
+def _doubts(kinds: Mapping[str, str], spec: Specification, result: Any) -> list[str]:
+    """What the formats of the outputs cannot say as it is."""
+    from .io import formats
+
+    made = {port: getattr(result, port) for port in spec.outputs if kinds[port] in IMAGE_KINDS}
+    return [
+        d for port, value in made.items() if value is not None and not _is_empty(value) for d in formats.doubts(spec.outputs[port], value)
+    ]
 
 
 def _is_empty(value: Any) -> bool:

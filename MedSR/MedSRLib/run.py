@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,36 @@ def run_batches(
             _release()
     progress(1.0)
     return device
+
+
+def run_lanes(
+    lanes: Sequence[Sequence[Callable[[], None]]],
+    *,
+    begin: Callable[[], None] = lambda: None,
+    progress: Progress = Progress(),
+    message: str = "",
+) -> None:
+    """Make the calls of each lane in their order, the lanes side by side, each in a thread of its own that calls `begin` first.
+
+    A single lane runs in this thread, without `begin`. Progress is told in this thread, before the first call and after each. After
+    an error or a cancellation what has not begun is dropped, and what has is waited for.
+    """
+    count = sum(map(len, lanes))
+    progress(0.0, message)
+    if len(lanes) <= 1:
+        for done, call in enumerate((call for lane in lanes for call in lane), 1):
+            call()
+            progress(done / count, message)
+        return
+    pools = [ThreadPoolExecutor(1, initializer=begin) for _ in lanes]
+    try:
+        calls = [pool.submit(call) for pool, lane in zip(pools, lanes, strict=True) for call in lane]
+        for done, call_done in enumerate(as_completed(calls), 1):
+            call_done.result()
+            progress(done / count, message)
+    finally:
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
 
 
 def _smaller(batch_size: int, device: str, error: BaseException) -> tuple[int, str]:

@@ -106,6 +106,7 @@ class Wrapper:
         self.parameterNode = parameterNode
         self._guis: dict[int, list[tuple[Any, Any]]] = {}
         self._tags: dict[int, int] = {}
+        self._next_tag = 0
         self._updating = False
         for name, field in self.allParameters.items():
             if not field.is_node and not parameterNode.GetParameter(name):
@@ -123,16 +124,19 @@ class Wrapper:
     def EndModify(self, was: Any) -> None:
         self.parameterNode.EndModify(was)
 
-    def connectGui(self, gui: Any) -> int:
-        """Connect each widget that carries SlicerParameterName; a widget that Slicer has no connector for fails."""
-        pairs = []
-        for widget in vars(gui).values():
-            name = widget.property("SlicerParameterName")
-            if name:
-                if name not in self.allParameters:
-                    raise ValueError(f"Cannot find a param with the given name: {name}")
-                pairs.append((self.allParameters[name], Connector(widget, self.allParameters[name])))
-        tag = len(self._guis)
+    def connectGui(self, gui: Any) -> None:
+        """Connect each widget that carries SlicerParameterName. Like Slicer's it returns no tag: such a GUI stays connected."""
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(gui).values()}
+        self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+
+    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
+        """Connect {parameter: widget}; a widget that Slicer has no connector for fails. Returns the tag that disconnectGui takes."""
+        unknown = sorted(set(mapping) - set(self.allParameters))
+        if unknown:
+            raise ValueError(f"Cannot find a param with the given name: {unknown[0]}")
+        pairs = [(self.allParameters[name], Connector(widget, self.allParameters[name])) for name, widget in mapping.items()]
+        tag = self._next_tag
+        self._next_tag += 1
         self._guis[tag] = pairs
         for field, connector in pairs:
             connector.write(getattr(self, field.name))
@@ -141,7 +145,9 @@ class Wrapper:
         return tag
 
     def disconnectGui(self, tag: int) -> None:
-        for _, connector in self._guis.pop(tag, ()):
+        if tag not in self._guis:  # Slicer says nothing either
+            return
+        for _, connector in self._guis.pop(tag):
             connector.disconnect()
         # An observer that refers to its own node is a cycle: collected while the node lives on, VTK would call freed memory.
         self.RemoveObserver(self._tags.pop(tag))

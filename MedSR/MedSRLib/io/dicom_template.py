@@ -6,6 +6,7 @@ import copy
 import warnings
 from typing import Any
 
+from ..volume import Volume
 from .dicom_headers import FrameFacts
 
 SOP_CLASSES = {
@@ -14,6 +15,11 @@ SOP_CLASSES = {
     "PT": "1.2.840.10008.5.1.4.1.1.128",
 }
 """Classic image storage of each modality that derived slices are written for."""
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+"""For every other modality, and for images that do not say theirs: they claim nothing of how they were acquired. Position, orientation
+and spacing are written all the same (a standard extended SOP class), so that readers that go by them place the slices."""
+UNKNOWN = "OT"
+"""The modality "other", of an image that does not say its own."""
 
 _STALE = (
     "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "NumberOfFrames",
@@ -82,6 +88,12 @@ def _fill(template: Any) -> None:
             setattr(template, keyword, value)
     if "BodyPartExamined" in template and not template.Laterality:
         del template.Laterality  # asked for where the part is unknown or paired, an error where it is neither
+
+
+def modality_of(volume: Volume) -> str:
+    """The modality to write an image with that never was DICOM: what it says of itself, CT where it is in HU, else UNKNOWN."""
+    stated = str(volume.meta.get("modality") or "")
+    return stated or ("CT" if volume.meta.get("units") == "HU" else UNKNOWN)
 
 
 def blank(modality: str) -> Any:

@@ -23,7 +23,7 @@ from ..volume import ORTHOGONAL_TOLERANCE, Volume
 from .atomic import replacing_folder
 from .dicom_headers import Slice, header, slices_of
 from .dicom_scale import Scale, scale_for
-from .dicom_template import SOP_CLASSES, blank, classic
+from .dicom_template import SECONDARY_CAPTURE, SOP_CLASSES, UNKNOWN, blank, classic, modality_of
 
 SUFFIX = " MedSR"
 """Added to the source's Series Description."""
@@ -43,8 +43,9 @@ def write(folder: Path, frames: Sequence[Volume]) -> None:
     """Write a new folder of DICOM files, all or nothing; `folder` may exist where it is empty.
 
     The headers come from the files that `meta["dicom_files"]` names, slice by slice the nearest one; without them a minimal valid
-    series is written. Values keep the source's rescale where it holds them exactly, else they are stored as whole numbers, else as
-    16 bits over their range, with the largest error said in Derivation Description.
+    series is written, of the modality that the frames state, or as Secondary Capture (see `doubts`). Values keep the source's rescale
+    where it holds them exactly, else they are stored as whole numbers, else as 16 bits over their range, with the largest error said
+    in Derivation Description.
     Raises OutputError where the values or the grid do not fit DICOM, or the system refuses.
     """
     _check(frames, folder)
@@ -63,6 +64,16 @@ def write(folder: Path, frames: Sequence[Volume]) -> None:
                     dataset.SourceImageSequence = _references(source, position, _step_mm(frame))
                 _set_pixels(dataset, frame.array[z], scale)
                 _save(dataset, part / f"IM{number:05d}.dcm", folder)
+
+
+def doubts(frames: Sequence[Volume]) -> tuple[str, ...]:
+    """Sentences that a user should hear before these frames become DICOM."""
+    if frames[0].meta.get("dicom_files") or modality_of(frames[0]) != UNKNOWN:
+        return ()
+    return (
+        "the image does not say its modality: the DICOM series is written as Secondary Capture of modality OT, "
+        "which some viewers show as single pictures; start from the DICOM series to keep modality, patient and study",
+    )
 
 
 def _check(frames: Sequence[Volume], folder: Path) -> None:
@@ -115,7 +126,7 @@ def _distance(source: _Source, position: np.ndarray) -> float:
 def _template(frame: Volume, source: Sequence[_Source], position: np.ndarray) -> Any:
     """A fresh header: that of the nearest source slice, else a minimal one."""
     if not source:
-        return blank("CT" if frame.meta.get("units") == "HU" or frame.meta.get("modality") == "CT" else "MR")
+        return blank(modality_of(frame))
     return copy.deepcopy(min(source, key=lambda s: _distance(s, position)).template)
 
 
@@ -151,7 +162,7 @@ def _series_facts(first: Volume, source: Sequence[_Source], frames: int, scale: 
     from pydicom.uid import generate_uid
 
     now = datetime.datetime.now()
-    template = source[0].template if source else blank("MR")
+    template = source[0].template if source else blank(modality_of(first))
     text = str(first.meta.get("derivation") or "Resampled by MedSR: generated slices are not acquired data. Research software.")
     number = template.get("SeriesNumber")
     facts: dict[str, Any] = {
@@ -217,7 +228,9 @@ def _set_pixels(dataset: Any, values: np.ndarray, scale: Scale) -> None:
         dataset.SliceThickness = _ds([min(float(thickness), float(step)) if thickness not in (None, "") else float(step)])[0]
     kind = [v for v in list(dataset.get("ImageType") or [])[2:] if v != "MOSAIC"] or ["AXIAL" if dataset.Modality == "CT" else "OTHER"]
     dataset.ImageType = ["DERIVED", "SECONDARY", *kind]
-    dataset.SOPClassUID = SOP_CLASSES.get(str(dataset.Modality), dataset.get("SOPClassUID", SOP_CLASSES["MR"]))
+    dataset.SOPClassUID = SOP_CLASSES.get(str(dataset.Modality), SECONDARY_CAPTURE)
+    if dataset.SOPClassUID == SECONDARY_CAPTURE:
+        dataset.ConversionType = "WSD"  # made on a workstation
     dataset.ContributingEquipmentSequence = [*(dataset.get("ContributingEquipmentSequence") or []), _equipment()]
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, dataset.get("PhotometricInterpretation") or "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15

@@ -77,6 +77,17 @@ def write(path: str | Path, frames: Volume | Sequence[Volume]) -> None:
     return write_file(path, [_plain(f) for f in frames])
 
 
+def doubts(path: str | Path, frames: Volume | Sequence[Volume]) -> tuple[str, ...]:
+    """Sentences that a user should hear of what `write` will make of these frames; none where nothing is guessed."""
+    path = Path(path).expanduser()
+    frames = (frames,) if isinstance(frames, Volume) else tuple(frames)
+    if not frames or (suffix_of(path) and not path.is_dir()):
+        return ()
+    from .dicom_write import doubts as dicom_doubts
+
+    return dicom_doubts(frames)
+
+
 def _existing(path: str | Path) -> Path:
     path = Path(path).expanduser()
     try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..volume import Volume
 from .aftercare import place_beside
-from .attributes import SOURCE_ROLE, write
+from .attributes import SOURCE_ROLE, read, write
 from .nodes import add_node
 
 COLORS_NAME = "MedSR expected error"
@@ -33,6 +33,16 @@ def add_fidelity(scene: Any, volume: Volume, name: str, source: Any, node: Any =
     node.SetNodeReferenceID(SOURCE_ROLE, source.GetID())
     place_beside(node, source)
     return node
+
+
+def map_of(source: Any) -> Any | None:
+    """The newest map that was made of a volume and is still in the scene."""
+    if source is None or source.GetScene() is None:
+        return None
+    scene, kind = source.GetScene(), "vtkMRMLScalarVolumeNode"
+    nodes = [scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))]
+    maps = [n for n in nodes if read(n).get("task") == "fidelity" and n.GetNodeReference(SOURCE_ROLE) is source]
+    return maps[-1] if maps else None
 
 
 def full_scale(error: np.ndarray) -> float:

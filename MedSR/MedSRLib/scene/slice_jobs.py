@@ -19,6 +19,7 @@ from .fidelity import add_fidelity
 from .nodes import add_node, set_node
 from .segmentations import Segment, add_segmentation
 from .sequences import add_sequence, index_of, sequence_of
+from .undo import all_or_nothing
 
 SUFFIX = "interpolated"
 ERROR_SUFFIX = "expected error"
@@ -86,17 +87,22 @@ class InterpolateJob:
     def collect(self, outcome: Outcome) -> Results:
         """Load what the job wrote, and give the nodes their name, looks, place and facts.
 
-        Raises InputError where the input was removed from the scene meanwhile.
+        All the nodes, or none. Raises InputError where the input was removed from the scene meanwhile.
         """
-        _check_present(self.source)
-        frames = load(outcome.outputs["volume"])
+        _check_present(self.source, *(self.sequence or ()))
+        made = {port: load(path) for port, path in outcome.outputs.items()}
+        with all_or_nothing(self.source.GetScene()):
+            return self._show(made, outcome)
+
+    def _show(self, made: Mapping[str, tuple[Volume, ...]], outcome: Outcome) -> Results:
+        """Nodes of what the job made. made: {port: its frames}."""
         name = f"{self.source.GetName()} {SUFFIX}"
-        node, sequence = self._add(frames, name)
+        node, sequence = self._add(made["volume"], name)
         report = {**outcome.report, "seconds": round(outcome.seconds, 2), "warnings": [*outcome.warnings, *self.warnings]}
         dress(node, self.source, task=self.task, report=report, provenance=_provenance(outcome.outputs["volume"]))
         if sequence is not None:
             attributes.write(sequence, {"task": self.task, "source": self.source.GetName()})
-        return Results(node, sequence, self._add_fidelity(outcome), self._add_segmentation(outcome, name))
+        return Results(node, sequence, self._add_fidelity(made.get("fidelity")), self._add_segmentation(made.get("segmentation")))
 
     def _add(self, frames: tuple[Volume, ...], name: str) -> tuple[Any, Any]:
         """(shown node, sequence or None)."""
@@ -105,15 +111,14 @@ class InterpolateJob:
             browser, like = self.sequence
             sequence, shown = add_sequence(scene, frames, name, index=index_of(like), browser=browser)
             return shown, sequence
-        if self.output is not None:
+        if self.output is not None and self.output.GetScene() is not None:  # removed meanwhile: a new one
             set_node(self.output, frames[0])
             return self.output, None
         return add_node(scene, frames[0], name), None
 
-    def _add_fidelity(self, outcome: Outcome) -> Any:
-        if "fidelity" not in outcome.outputs:
+    def _add_fidelity(self, frames: tuple[Volume, ...] | None) -> Any:
+        if frames is None:
             return None
-        frames = load(outcome.outputs["fidelity"])
         name = f"{self.source.GetName()} {ERROR_SUFFIX}"
         scene = self.source.GetScene()
         if self.sequence is None or len(frames) == 1:
@@ -122,11 +127,10 @@ class InterpolateJob:
         _, shown = add_sequence(scene, frames, name, index=index_of(like), browser=browser)
         return add_fidelity(scene, frames[0], name, self.source, node=shown)
 
-    def _add_segmentation(self, outcome: Outcome, name: str) -> Any:
-        if "segmentation" not in outcome.outputs or self.segmentation is None:
+    def _add_segmentation(self, frames: tuple[Volume, ...] | None) -> Any:
+        if frames is None or self.segmentation is None:
             return None
-        labels = load(outcome.outputs["segmentation"])[0]
-        return add_segmentation(self.source.GetScene(), labels, f"{self.segmentation.GetName()} {SUFFIX}", self.segments)
+        return add_segmentation(self.source.GetScene(), frames[0], f"{self.segmentation.GetName()} {SUFFIX}", self.segments)
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,10 @@ class EvaluateJob:
         if not written:
             raise InputError("the evaluation wrote no table", where=self.source.GetName())
         columns, rows = tables.read_csv(Path(written[0]))
+        with all_or_nothing(self.source.GetScene()):
+            return self._show(columns, rows, outcome)
+
+    def _show(self, columns: list[str], rows: list[list[str]], outcome: Outcome) -> Evaluation:
         scene, name = self.source.GetScene(), self.source.GetName()
         table = tables.add_table(scene, columns, rows, f"{name} slice evaluation")
         summary = self._summary(scene, outcome.report.get("summary") or (), name)
@@ -191,9 +199,11 @@ class EvaluateJob:
         return tables.add_box_plot(scene, tables.groups(columns, rows, "method", measure), f"{name}: {title} of left-out slices", title)
 
 
-def _check_present(node: Any) -> None:
-    if node.GetScene() is None:
-        raise InputError("the volume was removed before the job was done", where=node.GetName())
+def _check_present(*nodes: Any) -> None:
+    """nodes: the volume, and the browser and the sequence that it belongs to."""
+    for node in nodes:
+        if node.GetScene() is None:
+            raise InputError("the input was removed before the job was done", where=node.GetName())
 
 
 def _transform_warning(node: Any) -> tuple[str, ...]:

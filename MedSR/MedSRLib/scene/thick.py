@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry import SlicePlan, default_spacing_mm, plan_slices, swap_axis, through_plane_axis
 from ..volume import Volume
 from .attributes import is_result
@@ -39,7 +40,7 @@ def slicing(node: Any, axis: int | None = None) -> Slicing:
     return Slicing(axis, int(node.GetImageData().GetDimensions()[axis]), float(spacing[axis]), float(in_plane))
 
 
-def plan(node: Any, *, spacing_mm: float = 0.0, factor: float = 0.0, axis: str = "auto") -> SlicePlan:
+def plan(node: Any, *, spacing_mm: float = 0.0, factor: float = 0.0, axis: str = "auto", allow_shear: bool = True) -> SlicePlan:
     """The slices that these options would give, by the engine's own rule, from the header alone.
 
     Raises OptionError or InputError where the engine would refuse.
@@ -47,6 +48,9 @@ def plan(node: Any, *, spacing_mm: float = 0.0, factor: float = 0.0, axis: str =
     size = node.GetImageData().GetDimensions()
     hollow = Volume(np.broadcast_to(np.int8(0), size[::-1]), **split_affine(affine_from_node(node)), meta={"name": node.GetName()})
     stack = swap_axis(hollow, through_plane_axis(hollow, axis))
+    if stack.is_sheared and not allow_shear:
+        what = "the axes are not at right angles (tilted gantry, or a transform that shears)"
+        raise InputError(what, where=node.GetName(), fix="let it be straightened first (Advanced)")
     asked = spacing_mm or (stack.spacing_mm[2] / factor if factor else default_spacing_mm(stack))
     return plan_slices(stack, asked)
 

@@ -20,7 +20,7 @@ PROTOCOLS = ("as-is", "published")
 
 INPUTS = (Port("volume", "volume", "The volume to measure on (NRRD, NIfTI, MHA, a DICOM file or folder), of at least 3 slices."),)
 OUTPUTS = (
-    Port("table", "table", "One row a left-out slice and method: SSIM, PSNR, VIF, SNLI, sharpness, error."),
+    Port("table", "table", "One row a frame, left-out slice and method: SSIM, PSNR, VIF, SNLI, sharpness, error."),
     Port("plot", "figure", "Box plots of SSIM, PSNR and VIF for each method.", required=False),
     Port("picture", "figure", "One left-out slice, each method's, and their differences.", required=False),
 )
@@ -46,8 +46,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """table: dicts with the same keys, one a slice and method. plot, picture: PNG bytes, None where they could not be drawn.
+    """table: dicts with the same keys, one a frame, slice and method; frames and slices count from 0.
 
+    plot, picture: PNG bytes, None where they could not be drawn.
     report: JSON-able: the mean of each figure by method, one-sided Wilcoxon p of the default against each, calibration of
     the expected error, what the default chose and why, warnings.
     """
@@ -59,9 +60,10 @@ class Result:
 
 
 def evaluate_slices(volume: Volume | Sequence[Volume], options: Options = Options(), *, progress: Progress = Progress()) -> Result:
-    """Score every method on the left-out slices of one volume (of its first frame, where it has several).
+    """Score every method on the left-out slices of every frame of one volume.
 
-    Slices 1, 3, 5 … are left out and rebuilt from 0, 2, 4 …; nothing that is fitted or chosen sees them. Raises InputError
+    Slices 1, 3, 5 … are left out and rebuilt from 0, 2, 4 …; nothing that is fitted or chosen sees them. The default chooses on the
+    first frame that is not constant; constant frames are left out, and said. Raises InputError
     for a volume of fewer than 3 slices or one that cannot be interpolated, OptionError for an unknown method.
     """
     from ..volume import frames_of
@@ -78,7 +80,7 @@ def score_cohort(volumes: Mapping[str, Sequence[Volume]], options: Options = Opt
     validate(options)
     scores = []
     for number, (name, frames) in enumerate(volumes.items()):
-        scores.append(score(frames[0], name, options, progress.part(0.95 * number / len(volumes), 0.95 * (number + 1) / len(volumes))))
-    result = summarise(scores, options, {name: len(frames) for name, frames in volumes.items()})
+        scores.append(score(frames, name, options, progress.part(0.95 * number / len(volumes), 0.95 * (number + 1) / len(volumes))))
+    result = summarise(scores, options)
     progress(1.0, "done")
     return result

@@ -29,7 +29,7 @@ from ..volume import Volume, frames_of
 from .interpolate_slices import Options, Result
 from .slice_candidates import Candidate, classical, learned
 from .slice_choice import Calibration, Choice, Method, choose, try_methods
-from .slice_input import Stack, check_frames, prepare, to_working
+from .slice_input import Stack, check_frames, is_constant, prepare, to_working, varied_frames
 from .slice_shapes import interpolate_labels
 
 CHUNK_VOXELS = 2**24
@@ -50,22 +50,25 @@ def run(frames: Sequence[Volume], options: Options, segmentation: Volume | Seque
     began = time.perf_counter()
     check_frames(frames)
     stack = prepare(frames[0], options.axis, options.allow_shear)
+    varied, flat = varied_frames(frames)
+    if varied[0] > 0:  # a constant frame tells methods nothing of each other
+        stack = prepare(frames[varied[0]], options.axis, options.allow_shear)
     plan = plan_slices(stack.volume, _spacing(stack.volume, options))
     labels = None if segmentation is None else _labels(segmentation, frames[0], options)
     check_memory(_memory_bytes(stack.volume, plan, len(frames)), "the result")
-    warnings = list(dict.fromkeys(stack.warnings + _grid_warnings(plan, stack.volume.slice_positions_mm)))
+    warnings = list(dict.fromkeys(stack.warnings + flat + _grid_warnings(plan, stack.volume.slice_positions_mm)))
     candidate, choice = pick(stack.volume, to_working(stack.volume.array).slices, options, warnings, progress.part(0.0, 0.2))
     made = []
     for number, frame in enumerate(frames):
         part = progress.part(0.2 + 0.75 * number / len(frames), 0.2 + 0.75 * (number + 1) / len(frames))
-        frame_stack = stack if number == 0 else prepare(frame, options.axis, options.allow_shear)
+        frame_stack = stack if number == varied[0] else prepare(frame, options.axis, options.allow_shear)
         made.append(fill(frame_stack, plan, candidate.run, choice.calibration(candidate.name), part))
     limited = sum(m.limited for m in made)
     if limited:
         warnings.append(f"{limited} voxels left the range of {frames[0].array.dtype} and were limited to it")
     carried = None if labels is None else _carry_labels(labels, plan, progress.part(0.95, 0.98))
     report = _report(stack, plan, candidate, choice, warnings, options, len(frames), time.perf_counter() - began)
-    draw = partial(_draw, stack, made[0], candidate.name)
+    draw = partial(_draw, stack, made[varied[0]], candidate.name)
     progress(1.0, "done")
     return Result(tuple(m.volume for m in made), tuple(m.fidelity for m in made), carried, report, draw)
 
@@ -106,21 +109,25 @@ def _automatic(model: str, settings: dict[str, Any]) -> tuple[dict[str, Candidat
 
 
 def fill(stack: Stack, plan: SlicePlan, method: Method, calibration: Calibration, progress: Progress) -> Filled:
-    """One frame on the output grid: acquired slices copied, the others made in chunks of whole memory-bounded calls."""
+    """One frame on the output grid: acquired slices copied, the others made in chunks of whole memory-bounded calls.
+
+    A frame of one value stays of that value, whatever the method: some would change it by rounding, Lanczos by its weights.
+    """
     volume, array = stack.volume, stack.volume.array
     shape = (len(plan.targets_mm), *array.shape[1:])
     out, error = np.empty(shape, array.dtype), np.zeros(shape, np.float32)
     held = plan.source >= 0
     out[held] = array[plan.source[held]]
     work, missing, limited = to_working(array), np.flatnonzero(~held), 0
+    if is_constant(array):
+        out[missing], missing = array.flat[0], missing[:0]
     positions = volume.slice_positions_mm
     per_chunk = max(1, CHUNK_VOXELS // (shape[1] * shape[2]))
     chunks = [missing[i : i + per_chunk] for i in range(0, len(missing), per_chunk)]
     for done, rows in enumerate(chunks):
         targets = plan.targets_mm[rows]
         made = method(work.slices, positions, targets, progress.part(done / len(chunks), (done + 1) / len(chunks)))
-        values = made.values if work.scale == 1 and work.offset == 0 else made.values.astype(np.float64) * work.scale + work.offset
-        out[rows], outside = cast_like(values, array.dtype)
+        out[rows], outside = cast_like(work.restored(made), array.dtype)
         limited += outside
         error[rows] = calibrated(made.expected_error, positions, targets, calibration) * np.float32(work.scale)
     result = place_slices(volume, out, plan)

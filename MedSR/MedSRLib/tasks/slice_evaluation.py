@@ -19,7 +19,7 @@ from .evaluate_slices import Options, Result
 from .slice_candidates import Candidate, classical, installed, learned
 from .slice_choice import PSNR_CEILING, Choice
 from .slice_engine import calibrated, pick
-from .slice_input import prepare, to_working
+from .slice_input import check_frames, prepare, to_working, varied_frames
 from .slice_methods import CLASSICAL
 from .slice_references import REFERENCES
 from .synthesis import Synthesis
@@ -38,7 +38,8 @@ class Split:
     """A stack with every other slice left out.
 
     kept: (n, h, w) float32 and kept_mm: (n,); truth: (m, h, w) and truth_mm: (m,); index: (m,) of the left-out slices.
-    data_range: what PSNR and SSIM take as the grey range, from the kept slices only.
+    data_range: what PSNR and SSIM take as the grey range, from the kept slices only. level, unit: input value = unit · (level + value)
+    where values were centred (see slice_input.Working), 0 and 1 where they were not.
     """
 
     volume: Volume
@@ -49,17 +50,30 @@ class Split:
     index: np.ndarray
     data_range: float
     pixel_mm: tuple[float, float]
+    level: float = 0.0
+    unit: float = 1.0
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
+class Contest:
+    """The methods that are compared, which one the default is on this volume, why, and warnings."""
+
+    candidates: dict[str, Candidate]
+    best: Candidate
+    choice: Choice
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
 class Score:
-    """One volume: rows of the table, what the default chose, the rebuilt slices of the most typical left-out slice."""
+    """One volume: rows of the table, what the default chose, the rebuilt slices of the most typical left-out slice of its first frame."""
 
     rows: list[dict[str, Any]]
     choice: Choice
     example: dict[str, np.ndarray]
     split: Split
+    left_out: int
     warnings: tuple[str, ...]
 
 
@@ -71,20 +85,21 @@ def split(volume: Volume, options: Options) -> Split:
         raise InputError("two slices are too few to leave one out", where=name, fix="give a volume of 3 slices or more")
     kept = np.arange(0, stack.volume.shape[0], 2)
     left = np.arange(1, kept[-1], 2)
-    plain = stack.volume.with_(array=to_working(stack.volume.array).slices)
+    work = to_working(stack.volume.array)
+    plain, level, unit = stack.volume.with_(array=work.slices), work.offset / work.scale, work.scale
     low, high = (float(p) for p in np.percentile(plain.array[kept], SCALE_PERCENTILES))
     data_range = high - low or 1.0
     if options.protocol == "published":
         scaled = plain.with_(array=((plain.array - low) / data_range).clip(0, 1))
         finer = resample_in_plane(scaled, PUBLISHED_MM)
         plain = crop_centre(finer.with_(array=finer.array.clip(0, 1)), PUBLISHED_PIXELS, PUBLISHED_PIXELS)
-        data_range = 1.0
-    at, array = plain.slice_positions_mm, np.ascontiguousarray(plain.array, np.float32)
-    return Split(plain, array[kept], at[kept], array[left], at[left], left, data_range, plain.spacing_mm[1::-1], stack.warnings)
+        data_range, level, unit = 1.0, 0.0, 1.0
+    at, array, pixel_mm = plain.slice_positions_mm, np.ascontiguousarray(plain.array, np.float32), plain.spacing_mm[1::-1]
+    return Split(plain, array[kept], at[kept], array[left], at[left], left, data_range, pixel_mm, level, unit, stack.warnings)
 
 
-def rebuild(parts: Split, options: Options, progress: Progress = Progress()) -> tuple[dict[str, Synthesis], Choice, list[str]]:
-    """The left-out slices by each method, `default` among them; what the default chose; warnings. Sees kept slices only."""
+def enter(parts: Split, options: Options, progress: Progress = Progress()) -> Contest:
+    """Load the methods, and let the default choose, on kept slices alone, as interpolate_slices does."""
     warnings: list[str] = []
     settings: dict[str, Any] = {"device": options.device, "batch_size": options.batch_size, "self_ensemble": options.self_ensemble}
     candidates = _candidates(options.methods, settings, warnings)
@@ -93,22 +108,33 @@ def rebuild(parts: Split, options: Options, progress: Progress = Progress()) -> 
         positions_mm=tuple(parts.kept_mm),
         spacing_mm=(*parts.volume.spacing_mm[:2], float(np.median(np.diff(parts.kept_mm)))),
     )
-    auto = interpolate_slices.Options(method="auto", **settings)
-    best, choice = pick(kept, parts.kept, auto, warnings, progress.part(0.0, 0.2))
+    best, choice = pick(kept, parts.kept, interpolate_slices.Options(method="auto", **settings), warnings, progress)
+    return Contest(candidates, best, choice, warnings)
+
+
+def rebuild(parts: Split, contest: Contest, options: Options, progress: Progress = Progress()) -> dict[str, Synthesis]:
+    """The left-out slices by each method, `default` among them. Sees kept slices only."""
     made: dict[str, Synthesis] = {}
-    for done, (name, candidate) in enumerate(candidates.items()):
-        part = progress.part(0.2 + 0.8 * done / (len(candidates) + 1), 0.2 + 0.8 * (done + 1) / (len(candidates) + 1))
+    share = 1 / (len(contest.candidates) + 1)
+    for done, (name, candidate) in enumerate(contest.candidates.items()):
         try:
-            made[name] = candidate.run(parts.kept, parts.kept_mm, parts.truth_mm, part)
+            made[name] = _run(candidate, parts, progress.part(done * share, (done + 1) * share))
         except MedSRError as error:
             if options.methods:
                 raise
-            warnings.append(f"{name} is left out: {error.sentence()}")
-    same = best.model.get("id", best.name)
-    chosen = made.get(same) or best.run(parts.kept, parts.kept_mm, parts.truth_mm, progress.part(0.95, 1.0))
-    expected = calibrated(chosen.expected_error, parts.kept_mm, parts.truth_mm, choice.calibration(best.name))
+            contest.warnings.append(f"{name} is left out: {error.sentence()}")
+    best = contest.best
+    chosen = made.get(best.model.get("id", best.name)) or _run(best, parts, progress.part(1 - share, 1.0))
+    expected = calibrated(chosen.expected_error, parts.kept_mm, parts.truth_mm, contest.choice.calibration(best.name))
     made[DEFAULT] = Synthesis(chosen.values, expected)
-    return made, choice, warnings
+    return made
+
+
+def _run(candidate: Candidate, parts: Split, progress: Progress) -> Synthesis:
+    """A method on the kept slices; one whose weights do not sum to 1 gets the level back that was taken off the values."""
+    made = candidate.run(parts.kept, parts.kept_mm, parts.truth_mm, progress)
+    off = (np.broadcast_to(made.gain, len(parts.truth_mm)) - 1) * parts.level
+    return Synthesis(made.values + off.astype(np.float32)[:, None, None], made.expected_error) if off.any() else made
 
 
 def _candidates(names: Sequence[str], settings: Mapping[str, Any], warnings: list[str]) -> dict[str, Candidate]:
@@ -138,23 +164,45 @@ def _candidate(name: str, models: Sequence[str], settings: Mapping[str, Any]) ->
     return Candidate(name, REFERENCES[name]) if name in REFERENCES else classical(name)
 
 
-def score(volume: Volume, name: str, options: Options, progress: Progress = Progress()) -> Score:
-    """Leave out, rebuild and score one volume."""
-    parts = split(volume, options)
-    made, choice, warnings = rebuild(parts, options, progress.part(0.0, 0.8))
+def score(frames: Sequence[Volume], name: str, options: Options, progress: Progress = Progress()) -> Score:
+    """Leave out, rebuild and score every frame of one volume that is not constant; the first of them chooses for all."""
+    check_frames(frames)
+    varied, flat = varied_frames(frames)
+    first = split(frames[varied[0]], options)
+    contest = enter(first, options, progress.part(0.0, 0.2))
+    rows: list[dict[str, Any]] = []
+    example: dict[str, np.ndarray] = {}
+    for done, frame in enumerate(varied):
+        part = progress.part(0.2 + 0.8 * done / len(varied), 0.2 + 0.8 * (done + 1) / len(varied))
+        part(0.0, f"frame {frame + 1} of {len(frames)}" if len(frames) > 1 else "")
+        parts = split(frames[frame], options) if done else first
+        made = rebuild(parts, contest, options, part.part(0.0, 0.8))
+        rows += _rows(parts, name, frame, made, part.part(0.8, 1.0))
+        example = example or _example(parts, made, rows)
+    warnings = list(dict.fromkeys((*first.warnings, *flat, *contest.warnings)))
+    return Score(rows, contest.choice, example, first, len(varied) * len(first.index), tuple(warnings))
+
+
+def _rows(parts: Split, name: str, frame: int, made: Mapping[str, Synthesis], progress: Progress) -> list[dict[str, Any]]:
+    """One frame: a row for each method and left-out slice."""
     rows = []
     for done, (method, synthesis) in enumerate(made.items()):
-        progress.part(0.8, 1.0)(done / len(made), f"scoring {method}")
-        rows += [_row(parts, name, method, synthesis, i) for i in range(len(parts.index))]
-    typical = _typical([r for r in rows if r["method"] == DEFAULT])
-    example = {method: s.values[typical] for method, s in made.items()} | {"": parts.truth[typical]}
-    return Score(rows, choice, example, parts, (*parts.warnings, *warnings))
+        progress(done / len(made), f"scoring {method}")
+        rows += [_row(parts, name, frame, method, synthesis, i) for i in range(len(parts.index))]
+    return rows
 
 
-def _row(parts: Split, name: str, method: str, made: Synthesis, i: int) -> dict[str, Any]:
+def _example(parts: Split, made: Mapping[str, Synthesis], rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """The most typical left-out slice by each method, and as it was acquired under the name ""."""
+    typical = _typical([row for row in rows if row["method"] == DEFAULT])
+    return {method: s.values[typical] for method, s in made.items()} | {"": parts.truth[typical]}
+
+
+def _row(parts: Split, name: str, frame: int, method: str, made: Synthesis, i: int) -> dict[str, Any]:
     truth, value, at = parts.truth[i], made.values[i], int(parts.index[i])
     return {
         "volume": name,
+        "frame": frame,
         "slice": at,
         "position_mm": round(float(parts.truth_mm[i]), 4),
         "method": method,
@@ -163,8 +211,8 @@ def _row(parts: Split, name: str, method: str, made: Synthesis, i: int) -> dict[
         "vif": round(vif(truth, value, parts.data_range), 5),
         "snli": round(snli(value, parts.kept[at // 2], parts.kept[at // 2 + 1]), 5),
         "sharpness": round(sharpness(value, truth), 5),
-        "mean_error": float(f"{np.abs(value - truth).mean():.5g}"),
-        "expected_error": float(f"{made.expected_error[i].mean():.5g}"),
+        "mean_error": float(f"{np.abs(value - truth).mean() * parts.unit:.5g}"),
+        "expected_error": float(f"{made.expected_error[i].mean() * parts.unit:.5g}"),
     }
 
 
@@ -174,17 +222,16 @@ def _typical(rows: list[dict[str, Any]]) -> int:
     return int(order[len(order) // 2])
 
 
-def summarise(scores: Sequence[Score], options: Options, frames: Mapping[str, int]) -> Result:
-    """One result of all volumes: means over volumes of their slices' means, Wilcoxon over all slices, figures."""
+def summarise(scores: Sequence[Score], options: Options) -> Result:
+    """One result of all volumes: means over volumes of their slices' means (of all frames), Wilcoxon over all slices, figures."""
     rows = [row for one in scores for row in one.rows]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     warnings = list(dict.fromkeys(w for one in scores for w in one.warnings))
-    warnings += [f"{name} has {count} frames: the first was evaluated" for name, count in frames.items() if count > 1]
     report = {
         "task": "evaluate_slices",
         "protocol": options.protocol,
         "volumes": len(scores),
-        "left_out_slices": sum(len(one.split.index) for one in scores),
+        "left_out_slices": sum(one.left_out for one in scores),
         "summary": [_summary(rows, method) for method in methods],
         "chosen": {one.rows[0]["volume"]: {"method": one.choice.method, "why": one.choice.why} for one in scores},
         "trials": {one.rows[0]["volume"]: [t.row() for t in one.choice.trials] for one in scores},

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import SAME_SPACING, corners_mm, swap_axis, through_plane_axis, unshear
 from ..volume import Volume
+from .synthesis import Synthesis
 
 HUGE = 1e30
 """Values beyond this, or ranges below its inverse, are scaled before they become float32."""
@@ -38,6 +39,13 @@ class Working:
     offset: float = 0.0
     scale: float = 1.0
 
+    def restored(self, made: Synthesis) -> np.ndarray:
+        """What a method made of these slices, in input units. The offset that was taken off comes back as the method makes it."""
+        if self.scale == 1 and self.offset == 0:
+            return made.values
+        level = np.multiply(made.gain, self.offset)
+        return made.values.astype(np.float64) * self.scale + level.reshape(-1, *(1,) * (made.values.ndim - 1))
+
 
 def prepare(volume: Volume, axis: str = "auto", allow_shear: bool = False, labels: bool = False) -> Stack:
     """Check one frame and turn it into a Stack. Raises InputError, one sentence, for what cannot be interpolated."""
@@ -50,8 +58,6 @@ def prepare(volume: Volume, axis: str = "auto", allow_shear: bool = False, label
     if min(stack.shape) < 2:
         what = "a single slice along that axis" if stack.shape[0] < 2 else "slices that are 1 voxel wide"
         raise InputError(f"the volume has {what}", where=name, fix="choose another --axis" if axis != "auto" else "give a volume")
-    if not labels:
-        _check_values(volume.array, name)
     warnings = [str(w) for w in volume.meta.get("warnings", ())]
     if stack.is_sheared and not allow_shear:
         what = "the axes are not at right angles (tilted gantry or sheared affine)"
@@ -71,13 +77,31 @@ def _check_kind(array: np.ndarray, name: str) -> None:
         raise InputError(f"voxels of type {array.dtype} are not numbers", where=name)
 
 
-def _check_values(array: np.ndarray, name: str) -> None:
-    if array.dtype.kind == "f":
-        bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in array)
+def varied_frames(frames: Sequence[Volume]) -> tuple[list[int], tuple[str, ...]]:
+    """(indices of the frames that are not constant, a sentence naming those that are).
+
+    Raises InputError where a voxel is no finite number, or where no frame varies.
+    """
+    name, many = str(frames[0].meta.get("name", "volume")), len(frames) > 1
+    for number, frame in enumerate(frames, 1):
+        bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in frame.array) if frame.array.dtype.kind == "f" else 0
         if bad:
-            raise InputError(f"{bad} voxels are NaN or infinite", where=name, fix="replace them by numbers first")
-    if array.min() == array.max():
-        raise InputError(f"every voxel is {array.flat[0]}, so there is nothing to interpolate", where=name)
+            where = f"{bad} voxels of frame {number}" if many else f"{bad} voxels"
+            raise InputError(f"{where} are NaN or infinite", where=name, fix="replace them by numbers first")
+    varied = [i for i, frame in enumerate(frames) if not is_constant(frame.array)]
+    if not varied:
+        what = "every frame is constant" if many else f"every voxel is {frames[0].array.flat[0]}"
+        raise InputError(f"{what}, so there is nothing to interpolate", where=name)
+    flat = [str(i + 1) for i in range(len(frames)) if i not in varied]
+    if not flat:
+        return varied, ()
+    which = f"frame {flat[0]} is" if len(flat) == 1 else f"frames {', '.join(flat)} are each"
+    return varied, (f"{which} of one value throughout, and so in the result",)
+
+
+def is_constant(array: np.ndarray) -> bool:
+    """Whether all voxels hold one value."""
+    return bool(array.min() == array.max())
 
 
 def _uneven(volume: Volume) -> tuple[str, ...]:
@@ -101,10 +125,11 @@ SAME_PLACE_MM = 0.01
 
 
 def check_frames(frames: Sequence[Volume]) -> None:
-    """Frames of one image share grid and scalar type. Raises InputError where they do not."""
+    """Frames of one image hold real numbers and share grid and scalar type. Raises InputError where they do not."""
     if not frames:
         raise InputError("there is no image", where="volume")
     first = frames[0]
+    _check_kind(first.array, str(first.meta.get("name", "volume")))
     for number, frame in enumerate(frames[1:], 2):
         if frame.array.shape != first.array.shape or frame.array.dtype != first.array.dtype:
             raise InputError(f"frame {number} differs from the first in size or type", where=str(first.meta.get("name", "volume")))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..geometry import bracket
-from ..run import Progress, import_torch, run_batches
+from ..run import Progress, import_torch, run_batches, run_lanes
 from .synthesis import Synthesis
 
 PERCENTILES = (1.0, 99.0)
 """Grey range of the volume that the models see as 0 to 1, linearly; nothing is clamped."""
 PIXELS_AT_ONCE = 2**19
 """Pixels in a batch at most (eight slices of 256²): holds a batch within 1 GB whatever the size of the slices."""
+LANES_PIXELS = 2 * PIXELS_AT_ONCE
+"""Pixels in the batches of all lanes together."""
+MOST_LANES = 4
 TURNS = tuple((quarter, mirrored) for mirrored in (False, True) for quarter in range(4))
 """The eight quarter turns and mirrored quarter turns of a square."""
 
@@ -35,24 +40,47 @@ def synthesise(
 
     slices: (n, h, w) float32 in input units, n ≥ 2. positions_mm: (n,) increasing. targets_mm: (m,) within them.
     module: a slice network in evaluation mode (models.build) on `device`. self_ensemble: the mean of eight turned and
-    mirrored runs. Memory is bounded by the batch: features of two slices are held at a time.
+    mirrored runs. Memory is bounded by the batches: features of two slices are held at a time, for each lane.
     Raises ResourceError where a single slice does not fit, Cancelled where the user stops.
     """
     below, alpha = bracket(np.asarray(positions_mm, float), np.asarray(targets_mm, float))
     values = np.empty((len(below), *slices.shape[1:]), np.float32)
     error = np.zeros_like(values)
+    if not len(below):
+        return Synthesis(values, error)
     low, scale = intensity_range(slices)
-    batch_size = max(1, min(batch_size, PIXELS_AT_ONCE // values[0].size)) if len(values) else batch_size
-    maker = _Maker(module, device, TURNS if self_ensemble else TURNS[:1])
-    pairs = np.unique(below)
-    for done, index in enumerate(pairs):
-        progress(done / len(pairs), f"between slices {index + 1} and {index + 2}")
+    pairs, counts = np.unique(below, return_counts=True)
+    batch_size = max(1, min(batch_size, counts.max(), PIXELS_AT_ONCE // values[0].size))
+
+    def make(maker: _Maker, index: int) -> None:
         rows = np.flatnonzero(below == index)
         first, second = ((slices[i].astype(np.float32) - low) / scale for i in (index, index + 1))
-        made, expected = maker.between(int(index), first, second, alpha[rows].astype(np.float32), batch_size, warn)
+        made, expected = maker.between(int(index), first, second, alpha[rows].astype(np.float32), int(batch_size), warn)
         values[rows], error[rows] = made * scale + low, expected * scale
-    progress(1.0)
+
+    with _lanes(device, min(len(pairs), LANES_PIXELS // (batch_size * values[0].size))) as (lanes, begin):
+        makers = [_Maker(module, device, TURNS if self_ensemble else TURNS[:1]) for _ in range(lanes)]
+        parts = zip(makers, np.array_split(pairs, lanes), strict=True)
+        calls = [[partial(make, maker, index) for index in part] for maker, part in parts]
+        run_lanes(calls, begin=begin, progress=progress, message="making the slices between")
     return Synthesis(values, error)
+
+
+@contextmanager
+def _lanes(device: str, most: int) -> Iterator[tuple[int, Callable[[], None]]]:
+    """(how many pairs to work on side by side, what the thread of each calls first), within.
+
+    Whole pairs side by side, each on its share of the processors, keep them busier than all on one pair, and come to the same numbers:
+    much of the work on a pair does not divide, and on a busy computer the parts of what does wait for each other. An accelerator
+    works on one pair at a time.
+    """
+    torch = import_torch()
+    threads = torch.get_num_threads()
+    count = max(1, min(threads, MOST_LANES, most)) if device == "cpu" else 1
+    try:
+        yield count, partial(torch.set_num_threads, max(1, threads // count))
+    finally:
+        torch.set_num_threads(threads)  # torch gives the number last set, by whatever thread, to every new thread
 
 
 def intensity_range(slices: np.ndarray) -> tuple[np.float32, np.float32]:

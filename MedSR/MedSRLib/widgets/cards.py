@@ -24,9 +24,9 @@ def for_task(task: str) -> list[Any]:
 
 
 def choices(cards: Sequence[Any]) -> list[tuple[str, str]]:
-    """(identifier, words) for a list to choose from; "" is the default model."""
-    found = [("", f"Default: {cards[0].title}")] if cards else [("", "No model installed")]
-    return found + [(card.id, card.title) for card in cards]
+    """(identifier, words) for a list to choose from; "" is the default model. What a title has in brackets is left to the card."""
+    names = [(card.id, card.title.partition(" (")[0]) for card in cards]
+    return [("", f"Default: {names[0][1]}" if names else "No model installed"), *names]
 
 
 def chosen(cards: Sequence[Any], identifier: str) -> Any | None:

@@ -18,6 +18,7 @@ PINNED = ("numpy", "scipy", "SimpleITK", "pydicom")
 """What Slicer bundles and compiles against: installing our requirements must not change these."""
 NOT_INSTALLED = "the libraries that this needs could not be installed"
 NO_TORCH = "the learned model needs PyTorch, which is not installed"
+DECLINED = "allow the installation, or choose another method"
 GET_TORCH = "install the PyTorch extension (Extensions Manager) and try again, or choose another method"
 
 
@@ -98,6 +99,6 @@ def ensure_torch() -> None:
     try:
         utilities.PyTorchUtilsLogic().installTorch(askConfirmation=True)
     except Exception as error:  # whatever pip, the network or the driver's probe raises, the user needs the same sentence
-        raise DependencyError("PyTorch could not be installed", fix=GET_TORCH) from error
-    if not torch_installed():
-        raise DependencyError(NO_TORCH, fix=GET_TORCH)
+        raise DependencyError("PyTorch could not be installed", fix="see the Python console, or choose another method") from error
+    if not torch_installed():  # the extension returns None where the user declines
+        raise DependencyError(NO_TORCH, fix=DECLINED)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import MedSRError
 from ..scene import sequences, thick
+from .page import without_flags
 
 AXES = ("i", "j", "k")
 
@@ -23,15 +24,15 @@ def isotropic_text(node: Any, axis: str) -> str:
         return "isotropic"
 
 
-def result_text(node: Any, spacing_mm: float, factor: float, axis: str) -> tuple[str, bool]:
+def result_text(node: Any, spacing_mm: float, factor: float, axis: str, allow_shear: bool = False) -> tuple[str, bool]:
     """(the result in one line, or why there would be none; whether Apply makes sense)."""
     if not _has_image(node):
         return "Choose a thick-sliced volume.", False
     try:
         found = thick.slicing(node, None if axis == "auto" else AXES.index(axis))
-        plan = thick.plan(node, spacing_mm=spacing_mm, factor=factor, axis=axis)
+        plan = thick.plan(node, spacing_mm=spacing_mm, factor=factor, axis=axis, allow_shear=allow_shear)
     except MedSRError as error:
-        return error.sentence(), False
+        return without_flags(error.sentence()), False
     made = int((plan.source < 0).sum())
     return f"{found.count} slices of {found.step_mm:.2f} mm → {len(plan.source)} of {plan.spacing_mm:.2f} mm, {made} new", True
 

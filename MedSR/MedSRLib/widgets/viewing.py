@@ -9,10 +9,13 @@ import slicer.util
 
 
 def show_volume(volume: Any, overlay: Any = None) -> None:
-    """Put a volume behind all slice views, with its overlay ready but clear: its opacity slider brings it in."""
-    if slicer.app.layoutManager() is None:
-        return
+    """Put a volume behind all slice views, with its overlay ready but clear: `show_map`, or Slicer's slider, brings it in."""
     slicer.util.setSliceViewerLayers(background=volume, foreground=overlay, foregroundOpacity=0.0)
+
+
+def show_map(overlay: Any, shown: bool) -> None:
+    """Lay a map over what the slice views show, or make it clear. Its colours are transparent where the image can be trusted."""
+    slicer.util.setSliceViewerLayers(foreground=overlay, foregroundOpacity=1.0 if shown else 0.0)
 
 
 def show_evaluation(table: Any, chart: Any = None) -> None:
