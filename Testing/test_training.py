@@ -158,6 +158,19 @@ def test_five_steps_train_resume_and_are_published(name, root, data_dir, tmp_pat
     monkeypatch.setenv(models.OWN_FOLDER, str(tmp_path / "shelf"))
     built, trained = models.build(folder.name), evaluate.from_checkpoint(checkpoint)
     assert all(torch.equal(v, built.state_dict()[k]) for k, v in trained.state_dict().items())
+    from safetensors.torch import save_file
+
+    begun = tmp_path / "begun.safetensors"
+    save_file({k: 2 * v.contiguous() for k, v in before.items()}, begun)
+    averaged = publish.publish(checkpoint, tmp_path / "card.json", tmp_path / "averages", begun_from=begun, share=0.25)
+    first, last, made = (evaluate.network_weights(path) for path in (begun, checkpoint, averaged / models.WEIGHTS))
+    floats = [k for k, v in made.items() if v.is_floating_point()]
+    assert floats and all(torch.allclose(made[k], first[k] + (last[k] - first[k]) / 4, atol=1e-6) for k in floats)
+
+
+def test_weights_of_another_network_are_not_averaged():
+    with pytest.raises(ValueError, match="another network"):
+        publish.between({"a": torch.zeros(2)}, {"a": torch.zeros(3)}, 0.5)
 
 
 def _complete_card(root, name, tmp_path):
