@@ -28,10 +28,6 @@ def test_the_default_is_nowhere_below_linear(data_dir, title):
     assert row["seen"] == ("training" if "sct_t2s" in title else "held out")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="not met: over the three FLAIR volumes (57 regions) the default keeps 0.30 of the contrast, linear 0.36",
-)
 def test_lesions_keep_at_least_the_contrast_that_linear_leaves_them(data_dir):
     """Ten slices of a patient with multiple sclerosis that no model has seen, at the level of the ventricles."""
     case = a_case("FLAIR ms_patient03")

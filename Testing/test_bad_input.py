@@ -21,6 +21,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from MedSRLib import cli
+from MedSRLib.errors import MedSRError
+from MedSRLib.io import formats
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -133,6 +135,37 @@ def test_a_file_cut_short(refused, tmp_path, name):
     path = saved(tmp_path / name, slices())
     path.write_bytes(path.read_bytes()[:-200])
     refused(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [("Offset = ", "Offset = 1.\x80 0 0\n"), ("ElementSpacing = ", "ElementSpacing = 1 nan 1\n"),
+     ("Offset = ", "Offset = 1 2\n"), ("DimSize = ", "DimSize = 6 five 5\n")],
+)  # fmt: skip
+def test_a_header_whose_numbers_are_none(refused, tmp_path, line, bad):
+    path = saved(tmp_path / "a.mha", slices())
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(bad.encode("latin-1") if text.startswith(line.encode()) else text for text in lines))
+    assert line.split()[0] in refused(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damage_to_dicom_bytes_is_told_in_a_sentence(tmp_path):
+    """Three bytes of one of its files changed at random, 150 times: read as an image, or refused, and never anything else."""
+    rng = np.random.default_rng(0)
+    path = sorted(series(tmp_path / "series", [0, 5, 10, 15]).iterdir())[1]
+    whole, refusals = path.read_bytes(), 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for place in rng.integers(132, len(data) - 2 * ROWS * COLUMNS, 3):
+            data[place] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            formats.read(tmp_path / "series")
+        except MedSRError as error:
+            refusals += 1
+            assert "\n" not in error.sentence()
+    assert refusals > 10
 
 
 def test_a_folder_without_dicom(refused, tmp_path):

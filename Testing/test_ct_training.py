@@ -258,8 +258,9 @@ def test_the_multi_modality_loss_alone_brings_the_result_to_the_input(method, ne
 def test_pairs_are_learned_and_the_expected_error_is_right(tmp_path):
     """Sixty steps on four pairs: better than the bicubic start, the error's head within a factor of two."""
     model = paired_ct.CtSuperResolver(arguments={"width": 16, "depth": 1}, learning_rate=3e-3, warm_up=5, error_weight=0.1)
-    trainer = L.Trainer(accelerator="cpu", max_steps=60, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-                        enable_model_summary=False, num_sanity_val_steps=0, check_val_every_n_epoch=30, default_root_dir=tmp_path)  # fmt: skip
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    often = {"num_sanity_val_steps": 0, "check_val_every_n_epoch": 30}
+    trainer = L.Trainer(accelerator="cpu", max_steps=60, default_root_dir=tmp_path, **quiet, **often)
     trainer.fit(model, Tiny(paired=True, clinical=8))
     figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
     assert figures["val_psnr"] > figures["val_psnr_bicubic"] + 0.5

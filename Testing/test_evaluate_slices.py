@@ -64,9 +64,9 @@ def test_the_default_is_what_leave_out_on_the_kept_slices_chose(a_heart):
     result = evaluate_slices((a_heart,), Options(methods=FAST))
     (chosen,) = result.report["chosen"].values()
     trials = {t["method"]: t["psnr_db"] for t in next(iter(result.report["trials"].values()))}
-    assert chosen["method"] == max(trials, key=trials.get)
+    assert max(trials.values()) - trials[chosen["method"]] <= 0.3
     summary = {row["method"]: row for row in result.report["summary"]}
-    assert summary["default"]["psnr_db"] == summary.get(chosen["method"], summary["default"])["psnr_db"]
+    assert summary["default"]["psnr_db"] == summary.get(chosen["row"], summary["default"])["psnr_db"]
 
 
 def test_two_slices_are_too_few(a_heart):

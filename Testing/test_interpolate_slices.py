@@ -292,10 +292,11 @@ def test_the_result_does_not_depend_on_the_chunks_it_is_made_in(a_heart, monkeyp
 def test_auto_says_why_and_shows_its_figures(a_heart):
     report = interpolate_slices((a_heart,), Options(factor=2)).report
     tried = {row["method"]: row for row in report["trials"]}
-    best = max(tried, key=lambda name: tried[name]["psnr_db"] or 0)
-    assert report["method"] == best and {"flow", "linear"} <= set(tried)
+    psnr = {name: row["psnr_db"] or 0 for name, row in tried.items()}
+    assert {"flow", "linear"} <= set(tried) and report["method"] in psnr and report["method"] in report["why"]
+    assert max(psnr.values()) - psnr[report["method"]] <= 0.3
     assert report["model"] is None or len(report["model"]["sha256"]) == 64
-    assert tried[best]["slices"] == 4 and best in report["why"]
+    assert tried["linear"]["slices"] == 4
     json.dumps(report)
 
 
@@ -361,7 +362,9 @@ def test_the_expected_error_is_calibrated_on_the_volume():
     ("model", "flow", "linear", "chosen"),
     [
         (21.0, 20.5, 20.0, "model"),
-        (20.4, 20.5, 20.0, "flow"),
+        (20.4, 20.8, 20.0, "flow"),
+        (20.4, 20.6, 20.0, "model"),
+        (20.2, 20.45, 20.0, "linear"),
         (20.05, 20.09, 20.0, "linear"),
         (19.0, 19.0, 20.0, "linear"),
         (20.5, 20.5, 20.0, "model"),

@@ -453,7 +453,7 @@ def test_weights_of_another_network_and_models_of_another_task_are_refused(own_m
     import shutil
 
     monkeypatch.setenv(models.OWN_FOLDER, str(tmp_path))
-    with pytest.raises(ModelError, match="--method bicubic") if not shipped() else pytest.raises(ModelError, match="no model"):
+    with pytest.raises(ModelError, match="use Method bicubic") if not shipped() else pytest.raises(ModelError, match="no model"):
         super_resolve_ct((a_chest(),), Options(model="" if not shipped() else "absent"))
     shutil.copytree(own_models / "tiny", tmp_path / "tiny")
     card = json.loads((tmp_path / "tiny/card.json").read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from MedSRLib import models, motion  # noqa: E402
 
-from training import data, evaluate, losses, protocol, publish, train, volumes  # noqa: E402
+from training import data, evaluate, losses, protocol, publish, refiner, synthetic_lesions, train, volumes  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,42 @@ def test_losses_have_their_closed_forms():
     likelihood = [losses.laplace(torch.full_like(true, s), true + 0.2, true).item() for s in scales]
     assert scales[int(np.argmin(likelihood))].item() == pytest.approx(0.2)
     assert likelihood[3] == pytest.approx(1 + math.log(0.2), abs=1e-4)
+
+
+def test_lost_contrast_counts_what_is_missing_and_nothing_else():
+    true = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert losses.lost_contrast(true, true).abs().max() == pytest.approx(0, abs=1e-12)
+    assert losses.lost_contrast(1.5 * true + 3, true).abs().max() == pytest.approx(0, abs=1e-6)  # exaggerated: not punished
+    half, none = losses.lost_contrast(true / 2, true), losses.lost_contrast(torch.zeros_like(true), true)
+    assert half.numpy() == pytest.approx(none.numpy() / 2, rel=1e-4)
+    from scipy.ndimage import gaussian_filter
+
+    away = [x - gaussian_filter(x, 4, mode="nearest", truncate=2) for x in true[:, 0].numpy()]
+    assert none.numpy() == pytest.approx([np.square(x).mean() for x in away], rel=1e-3)
+
+
+def test_a_synthetic_lesion_is_an_ellipsoid_in_tissue(monkeypatch):
+    """One lesion: its volume is an ellipsoid's, its height that of its contrast, and air stays air."""
+    tissue = np.zeros((9, 80, 80), np.float32)
+    tissue[:, 20:60, 20:60] = 0.5
+    for name, value in {"RADII_PX": (6, 6), "RADIUS_SLICES": (1.5, 1.5), "CONTRAST": (0.4, 0.4), "BRIGHT": 1.0, "EDGE": 1e-3}.items():
+        monkeypatch.setattr(synthetic_lesions, name, value)
+    monkeypatch.setattr(synthetic_lesions, "DRIFT_PX", 0.0)
+    out = tissue.copy()
+    synthetic_lesions._add_one(out, (4.0, 40.0, 40.0), 2, np.random.default_rng(0))
+    added = out - tissue
+    assert added.max() == pytest.approx(0.4, abs=1e-6)
+    assert added.sum() / 0.4 == pytest.approx(4 / 3 * np.pi * 6 * 6 * 1.5, rel=0.03)
+    assert np.flatnonzero(added.any((1, 2))).tolist() == [3, 4, 5]  # 1.5 slices up and down, seen by slices one slice thick
+    many = [synthetic_lesions.add(tissue, 2, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert np.array_equal(many[0], many[1]) and not np.array_equal(many[0], many[2])
+    assert not many[0][:, :10].any() and (many[0] != tissue).any()
+
+
+def test_training_can_begin_with_released_weights(root):
+    card = models.card("slice-refiner")
+    begun = refiner.Refiner(arguments=dict(card.arguments), initial=str(card.weights)).network.state_dict()
+    assert all(torch.equal(v, begun[k]) for k, v in models.build("slice-refiner").state_dict().items())
 
 
 def test_ssim_is_scikit_images():
@@ -122,6 +158,19 @@ def test_five_steps_train_resume_and_are_published(name, root, data_dir, tmp_pat
     monkeypatch.setenv(models.OWN_FOLDER, str(tmp_path / "shelf"))
     built, trained = models.build(folder.name), evaluate.from_checkpoint(checkpoint)
     assert all(torch.equal(v, built.state_dict()[k]) for k, v in trained.state_dict().items())
+    from safetensors.torch import save_file
+
+    begun = tmp_path / "begun.safetensors"
+    save_file({k: 2 * v.contiguous() for k, v in before.items()}, begun)
+    averaged = publish.publish(checkpoint, tmp_path / "card.json", tmp_path / "averages", begun_from=begun, share=0.25)
+    first, last, made = (evaluate.network_weights(path) for path in (begun, checkpoint, averaged / models.WEIGHTS))
+    floats = [k for k, v in made.items() if v.is_floating_point()]
+    assert floats and all(torch.allclose(made[k], first[k] + (last[k] - first[k]) / 4, atol=1e-6) for k in floats)
+
+
+def test_weights_of_another_network_are_not_averaged():
+    with pytest.raises(ValueError, match="another network"):
+        publish.between({"a": torch.zeros(2)}, {"a": torch.zeros(3)}, 0.5)
 
 
 def _complete_card(root, name, tmp_path):

@@ -9,10 +9,7 @@ import io
 import json
 import os
 import re
-import shutil
-import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,142 +17,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from workstation_driver import PATIENT, SAMPLE, SECONDS, Page, Server, a_browser, a_server
 
 pytestmark = pytest.mark.browser
-
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / "MedSR" / "Resources" / "SampleData" / "pig_cine_ed.nrrd"
-SECONDS = 1000
-PATIENT = 120 * SECONDS
-"""Longest wait for one thing on a busy machine; a missing thing fails after it."""
-SERVER = "import sys; from MedSRLib.workstation import run; sys.exit(run(sys.argv[1:], open_browser=False))"
-CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
-
-
-def chromium_path() -> str | None:
-    """The system's Chromium, or None for Playwright's own."""
-    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-
-
-class Server:
-    """A workstation in its own process, as `medsr app` starts it."""
-
-    def __init__(self, folder: Path) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "MedSR"), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
-        environment.pop("DISPLAY", None)
-        self._log = (folder / "server.log").open("w+")
-        streams = {"stdout": self._log, "stderr": self._log}
-        self.process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment, start_new_session=True, **streams)
-        self.folder = folder
-        self.link = self._wait_for_link()
-
-    def log(self) -> str:
-        self._log.flush()
-        return (self.folder / "server.log").read_text()
-
-    def _wait_for_link(self) -> str:
-        for _ in range(1800):
-            found = re.search(r"http://127\.0\.0\.1:\d+/\?secret=\S+", self.log())
-            if found:
-                return found.group(0)
-            assert self.process.poll() is None, self.log()
-            time.sleep(0.1)
-        raise AssertionError("no link: " + self.log())
-
-    @property
-    def address(self) -> str:
-        return self.link.partition("/?")[0]
-
-    def private_folders(self) -> list[Path]:
-        return list(self.folder.glob("medsr_app_*"))
-
-    def stop(self) -> int:
-        """Ctrl-C, and the exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        try:
-            return self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        finally:
-            self._log.close()
+PLACEHOLDER_FITS = """e => {
+    const style = getComputedStyle(e), pen = document.createElement("canvas").getContext("2d");
+    pen.font = getComputedStyle(e, "::placeholder").font;
+    return pen.measureText(e.placeholder).width < e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+}"""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    pytest.importorskip("trame_slicer", reason="the workstation's packages are not installed")
-    running = Server(tmp_path_factory.mktemp("workstation"))
-    yield running
-    if running.process.poll() is None:
-        running.stop()
+    with a_server(tmp_path_factory.mktemp("workstation")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        try:
-            chromium = driver.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_ARGUMENTS)
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium: {error.message.splitlines()[0]}")
+    with a_browser() as chromium:
         yield chromium
-        chromium.close()
-
-
-class Page:
-    """The open page, and everything it asked for or complained of."""
-
-    def __init__(self, browser, link: str) -> None:
-        self.tab = browser.new_page(viewport={"width": 1440, "height": 860})
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        self.tab.on("request", lambda request: self.requests.append(request.url))
-        self.tab.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.set_default_timeout(PATIENT)
-        self.tab.goto(link)
-        self.tab.wait_for_selector("#panel")
-
-    def open_path(self, path: Path | str) -> None:
-        self.tab.fill("#path", str(path))
-        self.tab.press("#path", "Enter")
-
-    def set_option(self, name: str, value: str) -> None:
-        """A field of the task's form: typed, or picked from its list."""
-        field = self.tab.locator(f"#option_interpolate_slices_{name}")
-        if field.get_attribute("type") == "number":
-            field.fill(value)
-        else:
-            field.click(force=True)
-            self.tab.get_by_role("option", name=value, exact=True).click()
-        self.tab.wait_for_timeout(200)
-
-    def rows(self) -> list[str]:
-        return self.tab.locator(".medsr-row").all_inner_texts()
-
-    def picture(self, view: int) -> np.ndarray:
-        """(rows, columns) grey picture of one view, 0 to 255."""
-        from PIL import Image
-
-        shot = self.tab.locator(".layout-grid-item").nth(view).screenshot()
-        return np.asarray(Image.open(io.BytesIO(shot)).convert("L"), float)
-
-    def wait_for_picture(self, view: int, test) -> np.ndarray:
-        """The first picture of a view that passes `test`; the last one where none does."""
-        for _ in range(60):
-            picture = self.picture(view)
-            if test(picture):
-                return picture
-            self.tab.wait_for_timeout(500)
-        return picture
-
-    def download(self, selector: str, folder: Path) -> Path:
-        with self.tab.expect_download() as waiting:
-            self.tab.click(selector)
-        path = folder / waiting.value.suggested_filename
-        waiting.value.save_as(path)
-        return path
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +178,24 @@ def test_options_out_of_their_limits_are_refused_in_a_sentence(with_sample):
     with_sample.set_option("spacing_mm", "-1")
     with_sample.tab.click("#run")
     with_sample.tab.wait_for_function("document.querySelector('#notes')?.innerText.includes('out of range')")
+    said = with_sample.tab.inner_text("#notes")
+    assert "Spacing: -1 mm is out of range" in said and "--" not in said
+    with_sample.set_option("spacing_mm", "7")
+    with_sample.tab.wait_for_function("document.querySelector('#estimate')?.innerText.startsWith('Spacing: 7 mm is coarser')")
+
+
+def test_an_empty_spacing_says_what_will_happen(with_sample):
+    """0.833 mm: 5 mm slices in whole steps, next to pixels of 0.82 mm. A 0 that is typed is the same as nothing."""
+    spacing, factor = (with_sample.tab.locator(f"#option_interpolate_slices_{name}") for name in ("spacing_mm", "factor"))
     with_sample.set_option("spacing_mm", "0")
+    spacing.blur()
+    with_sample.tab.wait_for_function("document.querySelector('#option_interpolate_slices_spacing_mm').value === ''")
+    assert (spacing.get_attribute("placeholder"), factor.get_attribute("placeholder")) == ("isotropic (0.833 mm)", "6 ×")
+    assert spacing.evaluate(PLACEHOLDER_FITS), "the text is cut off"
+    with_sample.set_option("factor", "2")
+    with_sample.tab.wait_for_function("document.querySelector('#option_interpolate_slices_spacing_mm').placeholder === '2.5 mm'")
+    with_sample.set_option("factor", "")
+    with_sample.tab.wait_for_function("document.querySelector('#option_interpolate_slices_spacing_mm').placeholder.startsWith('isotropic')")
 
 
 def test_cancel_ends_the_job_at_once(with_sample, server):
@@ -406,6 +304,7 @@ def test_downloads_hold_the_volume_where_it_lies(with_result, tmp_path):
         assert image.GetDirection() == pytest.approx(source.GetDirection(), abs=1e-4)
         acquired = sitk.GetArrayFromImage(image)[::2]
         assert np.array_equal(acquired, sitk.GetArrayFromImage(source)), "acquired slices must come back unchanged"
+    assert with_result.tab.locator("#download-volume-dicom-zip").count() == 0, "what was no DICOM has no patient to derive from"
     provenance = json.loads(with_result.download("#download-provenance", tmp_path).read_text())
     assert provenance["task"] == "interpolate_slices"
 
@@ -441,8 +340,19 @@ def test_the_evaluation_fills_a_table_and_draws_a_box_plot(with_result, small_vo
     with_result.tab.wait_for_function("document.querySelector('.medsr-figure')?.naturalWidth > 300")
     table = with_result.download("#download-csv", tmp_path).read_text().splitlines()
     assert "psnr_db" in table[0] and len(table) == 1 + 4 * len(methods)  # 9 slices: 4 are left out
+    note = with_result.tab.inner_text("#evaluation-note")
+    assert "4 slices were left out" in note and "dB" not in note, "figures of another measurement confuse"
     with_result.tab.click("#evaluation-close")
     with_result.tab.wait_for_selector("#evaluation", state="hidden")
+
+
+def test_a_reload_does_not_bring_the_evaluation_back(with_result):
+    with_result.tab.click("#evaluation-open")
+    with_result.tab.wait_for_selector("#evaluation-table")
+    with_result.tab.reload()
+    with_result.tab.wait_for_selector("#evaluation-open")
+    with_result.tab.wait_for_timeout(2 * SECONDS)
+    assert not with_result.tab.locator("#evaluation").is_visible()
 
 
 def test_a_sequence_plays_its_time_points(with_result):
@@ -529,39 +439,3 @@ def test_ctrl_c_ends_it_and_leaves_nothing_behind(server, page):
     assert server.private_folders()
     assert server.stop() == 0
     assert server.private_folders() == []
-
-
-def test_file_names_are_made_harmless():
-    transfer = pytest.importorskip("MedSRLib.workstation.transfer")
-    assert transfer.safe_name("../../etc/passwd") == "etc_passwd"
-    assert transfer.safe_name("C:\\x\\.hidden") == "C__x_.hidden"
-    assert transfer.safe_name("ä ö.nii.gz") == "ä ö.nii.gz"
-    assert transfer.safe_name("..") == "file"
-    long = transfer.safe_name("a" * 300 + ".nii.gz")
-    assert long.endswith(".nii.gz") and len(long) <= transfer.NAME_LENGTH
-
-
-def test_without_egl_one_sentence_says_what_to_install(monkeypatch):
-    from MedSRLib.errors import DependencyError
-    from MedSRLib.workstation import environment
-
-    def missing(_name: str):
-        raise OSError("cannot open shared object file")
-
-    monkeypatch.setattr(environment.sys, "platform", "linux")
-    monkeypatch.setattr(environment.ctypes, "CDLL", missing)
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("VTK_DEFAULT_OPENGL_WINDOW", raising=False)
-    with pytest.raises(DependencyError, match="libegl1") as error:
-        environment.prepare_drawing()
-    assert error.value.sentence().count("\n") == 0
-
-
-@pytest.mark.parametrize(
-    ("values", "low", "high"),
-    [([0.0, 0.0, 0.0], 0.0, 1.0), ([np.nan, np.nan], 0.0, 1.0), ([np.nan, 1.0, 3.0, np.inf], 1.0, 3.0), ([7, 7, 7], 7.0, 8.0)],
-)
-def test_the_grey_window_is_never_empty_nor_infinite(values, low, high):
-    window = pytest.importorskip("MedSRLib.workstation.window").window_of(np.array(values))
-    assert window.low < window.high and np.isfinite([window.low, window.high]).all()
-    assert (window.lowest, window.highest) == (low, high)

@@ -9,6 +9,7 @@
     python -m training.evaluate --data FOLDER/cardiac/acdc_5mm --models slice-refiner slice-autoencoder --out DIR
     python -m training.anatomy --data FOLDER --out DIR                                      # brain, prostate, spine, heart …
     python -m training.figures --data FOLDER/cardiac/acdc_5mm --models slice-refiner --out DIR
+    sh training/slice_refiner.sh FOLDER                                                     # the released default, all its rounds
     python -m training.publish --checkpoint FILE --card training/cards/slice-refiner.json --figures DIR
 
 configs: one for each released model. cards: what their cards say beside what is measured. splits: which subjects train,

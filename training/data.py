@@ -6,6 +6,7 @@ subjects are shrunk in-plane, so that anatomy moves as many pixels over 20 mm as
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from MedSRLib import motion
 from torch.utils.data import DataLoader, Dataset
 
-from . import volumes
+from . import synthetic_lesions, volumes
 
 SHRINK = (0.5, 0.6, 0.7, 0.85)
 """In-plane shrinking of the 10 mm subjects for training; 0.5 matches the motion of 5 mm subjects rebuilt from 10 mm."""
@@ -25,13 +26,23 @@ CARDIAC_SHARE = 0.65
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices of one volume at one pixel size. flows: (p, 2, h, w, 2) float16, first to second and back, for each pair."""
+    """Slices of one volume at one pixel size. flows: (p, 2, h, w, 2) float16, first to second and back, for each pair.
+
+    share: how often its volume is drawn, 1 being as often as the others of its group. lesions: small structures matter in it
+    (it also comes with synthetic ones).
+    """
 
     name: str
     group: str
     slices: np.ndarray
     pairs: np.ndarray
     flows: np.ndarray
+    share: float = 1.0
+    lesions: bool = False
+
+    @property
+    def volume(self) -> str:
+        return self.name.split("_axis")[0]
 
 
 def cardiac_sources(which: str) -> list[volumes.Source]:
@@ -44,26 +55,39 @@ def load(sources: list[volumes.Source], root: Path, cache: Path) -> list[Stack]:
     cache.mkdir(parents=True, exist_ok=True)
     out = []
     for source in sources:
-        path = cache / f"{source.name}_{'_'.join(f'{p:.2f}' for p in source.pixel_mm)}.npz"
+        lesions = f"_lesions{source.lesion_copies}" if source.lesion_copies else ""
+        path = cache / f"{source.name}_{'_'.join(f'{p:.2f}' for p in source.pixel_mm)}{lesions}.npz"
         if not path.exists():
             _prepare(source, root, path)
         with np.load(path) as data:
             for key in sorted(k.removesuffix("|slices") for k in data if k.endswith("|slices")):
-                out.append(Stack(key, source.group, *(data[f"{key}|{part}"] for part in ("slices", "pairs", "flows"))))
+                parts = (data[f"{key}|{part}"] for part in ("slices", "pairs", "flows"))
+                out.append(Stack(key, source.group, *parts, source.share, source.lesion_copies > 0))
     return out
 
 
 def _prepare(source: volumes.Source, root: Path, path: Path) -> None:
     arrays = {}
     for key, slices in volumes.stacks(source, root):
-        pairs = [
-            (i, i + gap) for gap in source.gaps for i in range(0, len(slices) - gap, source.step) if _has_content(slices[i : i + gap + 1])
-        ]
-        flows = [[motion.flow_between(slices[i], slices[j]), motion.flow_between(slices[j], slices[i])] for i, j in pairs]
-        arrays |= {f"{key}|slices": slices.astype(np.float16), f"{key}|pairs": np.array(pairs), f"{key}|flows": np.array(flows, np.float16)}
+        arrays |= _arrays(key, slices, _pairs(source, slices))
+        for copy in range(source.lesion_copies):
+            gap = source.gaps[copy % len(source.gaps)]
+            with_lesions = synthetic_lesions.add(slices, gap, np.random.default_rng((zlib.crc32(key.encode()), copy)))
+            pairs = [p for p in _pairs(source, slices) if p[1] - p[0] == gap]
+            arrays |= _arrays(f"{key}_lesions{copy}", with_lesions, pairs)
     partial = path.with_suffix(".partial.npz")
     np.savez(partial, **arrays)
     partial.rename(path)
+
+
+def _pairs(source: volumes.Source, slices: np.ndarray) -> list[tuple[int, int]]:
+    starts = [(gap, i) for gap in source.gaps for i in range(0, len(slices) - gap, source.step)]
+    return [(i, i + gap) for gap, i in starts if _has_content(slices[i : i + gap + 1])]
+
+
+def _arrays(key: str, slices: np.ndarray, pairs: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+    flows = [[motion.flow_between(slices[i], slices[j]), motion.flow_between(slices[j], slices[i])] for i, j in pairs]
+    return {f"{key}|slices": slices.astype(np.float16), f"{key}|pairs": np.array(pairs), f"{key}|flows": np.array(flows, np.float16)}
 
 
 def _has_content(slices: np.ndarray) -> bool:
@@ -83,8 +107,10 @@ class Triples(Dataset):
         others: dict[str, list[Stack]] = {}
         for s in stacks:
             if s.group != "cardiac":
-                others.setdefault(s.name.split("_axis")[0], []).append(s)
+                others.setdefault(s.volume, []).append(s)
         self.others = list(others.values())
+        shares = np.array([volume[0].share for volume in self.others])
+        self.other_shares = shares / shares.sum() if len(shares) else shares
         self.cardiac_share = cardiac_share if self.cardiac and self.others else float(bool(self.cardiac))
 
     def __len__(self) -> int:
@@ -95,7 +121,7 @@ class Triples(Dataset):
         if rng.random() < self.cardiac_share:
             stack = self.cardiac[rng.integers(len(self.cardiac))]
         else:
-            volume = self.others[rng.integers(len(self.others))]
+            volume = self.others[rng.choice(len(self.others), p=self.other_shares)]
             stack = volume[rng.integers(len(volume))]
         while True:
             p = rng.integers(len(stack.pairs))
@@ -105,7 +131,7 @@ class Triples(Dataset):
             if images[3].std() > 0.04:
                 break
         images, flows, alpha = augment(images, flows, (target - i) / (j - i), rng)
-        return as_tensors(images, flows, alpha)
+        return as_tensors(images, flows, alpha) | {"keep_contrast": torch.tensor(float(stack.lesions))}
 
 
 def whole(stack: Stack, p: int, target: int) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +183,7 @@ class Middles(Dataset):
     def __init__(self, stacks: list[Stack], size: int = 96) -> None:
         self.size = size
         self.items = [(s, p, int(pair.sum()) // 2) for s in stacks for p, pair in enumerate(s.pairs) if (pair[1] - pair[0]) % 2 == 0]
-        self.subjects = sorted({s.name.split("_axis")[0] for s in stacks})
+        self.subjects = sorted({s.volume for s in stacks})
 
     def __len__(self) -> int:
         return len(self.items)
@@ -169,20 +195,20 @@ class Middles(Dataset):
         y, x = max(0, (h - self.size) // 2), max(0, (w - self.size) // 2)
         part = np.s_[:, y : y + self.size, x : x + self.size]
         sample = as_tensors(np.clip(images[part], 0, 1), flows[part], 0.5)
-        return sample | {"subject": torch.tensor(self.subjects.index(stack.name.split("_axis")[0]))}
+        return sample | {"subject": torch.tensor(self.subjects.index(stack.volume))}
 
 
 class SliceData(L.LightningDataModule):
     """Pairs of slices with the slices between them.
 
     root: folder of the data sets. cache: where stacks and flows are kept. patch: side of a training crop in pixels.
-    steps_per_epoch: batches that count as one epoch. other_anatomy: also train on splits/other.json.
+    steps_per_epoch: batches that count as one epoch. other_anatomy: also train on the volumes of splits/<others>.json.
     limit_subjects: only the first few subjects (for tests).
     """
 
     def __init__(
         self, root: str, cache: str = "training/cache", patch: int = 80, batch_size: int = 12, steps_per_epoch: int = 250,
-        seed: int = 2020, other_anatomy: bool = True, cardiac_share: float = CARDIAC_SHARE, limit_subjects: int = 0,
+        seed: int = 2020, other_anatomy: bool = True, others: str = "other", cardiac_share: float = CARDIAC_SHARE, limit_subjects: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
@@ -190,7 +216,7 @@ class SliceData(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         h, limit = self.hparams, self.hparams.limit_subjects or None
         root, cache = Path(h.root), Path(h.cache)
-        self.train_stacks = load(cardiac_sources("train")[:limit] + (volumes.others() if h.other_anatomy else []), root, cache)
+        self.train_stacks = load(cardiac_sources("train")[:limit] + (volumes.others(h.others) if h.other_anatomy else []), root, cache)
         self.validation = Middles(load(cardiac_sources("validation")[:limit], root, cache))
 
     def train_dataloader(self) -> DataLoader:

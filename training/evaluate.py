@@ -30,15 +30,25 @@ def learned(kept: np.ndarray, positions: np.ndarray, targets: np.ndarray, module
     return synthesise(kept, positions, targets, module, self_ensemble=self_ensemble).values
 
 
+def network_weights(path: Path) -> dict[str, Any]:
+    """The network's float32 weights inside a Lightning checkpoint, or those of a .safetensors file."""
+    import torch
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        return {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    return {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+
+
 def from_checkpoint(path: Path) -> Any:
     """The network inside a Lightning checkpoint of training.refiner or training.autoencoder, in evaluation mode."""
     import torch
     from MedSRLib import networks
 
-    data = torch.load(path, map_location="cpu", weights_only=True)
-    h = data["hyper_parameters"]
+    h = torch.load(path, map_location="cpu", weights_only=True)["hyper_parameters"]
     module = networks.build(h["network"], **(h["arguments"] or {}))
-    module.load_state_dict({k.removeprefix("network."): v for k, v in data["state_dict"].items() if k.startswith("network.")})
+    module.load_state_dict(network_weights(path))
     return module.to(memory_format=torch.channels_last).eval()
 
 

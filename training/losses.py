@@ -51,6 +51,22 @@ def energy(image: Tensor) -> Tensor:
     return image.diff(dim=-1).square().mean() + image.diff(dim=-2).square().mean()
 
 
+def lost_contrast(made: Tensor, true: Tensor, sigma: float = 4.0) -> Tensor:
+    """What is missing of small structures: |c_true| − c_made·sign(c_true) where positive, times |c_true|; c is a pixel's
+    difference from its surroundings (Gaussian of `sigma` pixels). Only too little contrast counts, never too much, and
+    structures that stand out count most: squared errors alone are smallest where what is uncertain is made faint.
+    """
+    window = gaussian_window(sigma, int(2 * sigma)).to(made)
+    made, true = (x - _blurred(x, window) for x in (made, true))
+    return (F.relu(true.abs() - made * true.sign()) * true.abs()).mean((1, 2, 3))
+
+
+def _blurred(x: Tensor, window: Tensor) -> Tensor:
+    radius = len(window) // 2
+    x = F.pad(x, (radius, radius, radius, radius), mode="replicate")
+    return F.conv2d(F.conv2d(x, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+
+
 def laplace(expected_error: Tensor, made: Tensor, true: Tensor) -> Tensor:
     """Negative log-likelihood of |made − true| under a Laplace distribution whose mean absolute error is predicted.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -10,7 +11,7 @@ import torch
 from MedSRLib import networks
 from torch import Tensor
 
-from . import losses, schedule
+from . import evaluate, losses, schedule
 
 SSIM_WORTH = 15.0
 """dB that one unit of SSIM counts where checkpoints are compared: what separates linear from flow in both (1.3 dB, 0.09)."""
@@ -22,17 +23,22 @@ class Refiner(L.LightningModule):
     """network: name and arguments of the architecture. learning_rate: after warm-up; cosine to zero over max_steps.
 
     The loss is mse_weight·MSE + ssim_weight·(1 − SSIM) + gradient_weight·L1 of gradients, the MSE of the blend before the
-    residual (so that flows learn), and the Laplace likelihood of the expected error.
+    residual (so that flows learn), and the Laplace likelihood of the expected error. contrast_weight: of the contrast that
+    small structures lose, in volumes that come with lesions. initial: a checkpoint or weights.safetensors of the
+    same network to begin with.
     """
 
     def __init__(
         self, network: str = "slice_refiner", arguments: dict[str, Any] | None = None, learning_rate: float = 1e-3,
         warm_up: int = 200, mse_weight: float = 10.0, ssim_weight: float = 0.3, gradient_weight: float = 0.0,
-        blend_weight: float = 3.0, error_weight: float = 0.02,
+        blend_weight: float = 3.0, error_weight: float = 0.02, contrast_weight: float = 0.0,
+        initial: str = "",
     ) -> None:  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
         self.network = networks.build(network, **(arguments or {})).to(memory_format=torch.channels_last)
+        if initial:
+            self.network.load_state_dict(evaluate.network_weights(Path(initial)))
 
     def forward(self, batch: dict[str, Tensor]):
         return self.network(batch["a"], batch["b"], batch["a_to_b"], batch["b_to_a"], batch["alpha"])
@@ -47,6 +53,8 @@ class Refiner(L.LightningModule):
             "blend": h.blend_weight * losses.mse(blend, true),
             "error": h.error_weight * losses.laplace(error, value, true),
         }
+        if h.contrast_weight:
+            parts["contrast"] = h.contrast_weight * (batch["keep_contrast"] * losses.lost_contrast(value, true)).mean()
         if h.gradient_weight:
             parts["gradient"] = h.gradient_weight * losses.gradient(value, true)
         self.log_dict({f"train_{k}": v.detach() for k, v in parts.items()}, on_step=False, on_epoch=True)

@@ -23,6 +23,8 @@ class Source:
 
     pixel_mm: in-plane pixels that its slices are resampled to. gaps: distances of the two kept slices, in slices.
     axes: array axes (0 is z) that serve as the through-plane axis. step: every how many slices a pair starts.
+    lesion_copies: further stacks of the same slices with synthetic lesions in them (synthetic_lesions.py).
+    share: how often the volume is drawn, 1 being as often as the others of its group.
     blur: standard deviation in new pixels of the Gaussian that goes before sampling (0.5 keeps shrinking from aliasing,
         and gives shrunk slices the sharpness, relative to their pixels, that slices have in use).
     """
@@ -36,6 +38,8 @@ class Source:
     step: int = 1
     group: str = "other"
     blur: float = 0.0
+    lesion_copies: int = 0
+    share: float = 1.0
 
 
 def split(which: str) -> list[str]:
@@ -49,9 +53,9 @@ def acdc(which: str, pixel_mm: tuple[float, ...], gaps: tuple[int, ...] = (2,)) 
     return [Source(s, where.format(s), licence, pixel_mm, gaps, group="cardiac", blur=0.5) for s in split(which)]
 
 
-def others() -> list[Source]:
-    """Other anatomy, all under a stated licence: splits/other.json."""
-    rows = json.loads((HERE / "splits/other.json").read_text())["train"]
+def others(which: str = "other") -> list[Source]:
+    """Other anatomy, all under a stated licence: splits/other.json, or splits/other_lesions.json, the same volumes with lesions."""
+    rows = json.loads((HERE / f"splits/{which}.json").read_text())["train"]
     return [Source(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}, blur=0.4) for row in rows]
 
 

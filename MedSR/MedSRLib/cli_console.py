@@ -18,8 +18,14 @@ LINE_SECONDS = 5.0
 COLUMN_GAP = "  "
 
 
+def flag_of(option: str) -> str:
+    """An option's field as the command names it: "spacing_mm" → "--spacing"."""
+    return "--" + option.removesuffix("_mm").replace("_", "-")
+
+
 def tell_error(error: MedSRError, as_json: bool) -> None:
     """One sentence on standard error; for programs the same as an event on standard output."""
+    error = error.named(flag_of)
     print(error.sentence(), file=sys.stderr, flush=True)
     if as_json:
         tell_event("error", **error.to_dict(), exit_code=error.exit_code)

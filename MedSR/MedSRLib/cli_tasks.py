@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .cli_console import flag_of
 from .errors import InputError, OptionError
 from .jobs_specification import Outcome, Specification
+from .tasks.options import help_of, zero_means_unset
 
 if TYPE_CHECKING:
     from .cli import Verbs
 
 ENDINGS = {"table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd"}
 METAVARS = {"model": "ID", "methods": "NAME,NAME"}
-UNSET_WORDS = re.compile(r"; (?:0|empty) (\w+)")
-"""How an option's help tells what its default does where that stands for "not given": on this door it is left out."""
 SUMMARY_COLUMNS = {
     "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",
     "departure_rms": "averaged back, RMS", "departure_mean": "averaged back, mean",
@@ -75,16 +74,6 @@ def _place(side: str, port: Any) -> str:
     return f"{side}_{port.name}"
 
 
-def flag_of(name: str) -> str:
-    """spacing_mm → --spacing, as the messages of tasks/options.py say it."""
-    return "--" + name.removesuffix("_mm").replace("_", "-")
-
-
-def zero_means_unset(field: dataclasses.Field[Any]) -> bool:
-    """Whether 0, the default, stands for "not given": then 0 cannot be given."""
-    return type(field.default) is float and field.default == 0 and field.metadata["minimum"] == 0
-
-
 def _add_option(group: Any, field: dataclasses.Field[Any]) -> None:
     kind, meta = type(field.default), field.metadata
     how: dict[str, Any] = {"dest": "option_" + field.name, "default": argparse.SUPPRESS, "help": _help(field)}
@@ -111,10 +100,10 @@ def _number(kind: type, field: dataclasses.Field[Any]) -> Callable[[str], Any]:
             value = kind(text)
         except ValueError as error:
             what = "whole number" if kind is int else "number"
-            raise OptionError(f"{text!r} is not a {what}", where=flag_of(field.name), fix=f"give {_limits(field) or 'one'}") from error
+            raise OptionError(f"{text!r} is not a {what}", where=f"{{{field.name}}}", fix=f"give {_limits(field) or 'one'}") from error
         if zero_means_unset(field) and not value > 0:
             text = f"{value:g} {field.metadata['unit']}".strip()
-            raise OptionError(f"{text} is not possible", where=flag_of(field.name), fix="give a number above 0, or leave it out")
+            raise OptionError(f"{text} is not possible", where=f"{{{field.name}}}", fix="give a number above 0, or leave it out")
         return value
 
     return read
@@ -131,8 +120,7 @@ def _help(field: dataclasses.Field[Any]) -> str:
     meta, default = field.metadata, field.default
     shown = "" if default in ("", (), False) or zero_means_unset(field) else f"default {default}"
     facts = "; ".join(part for part in (meta["unit"], _limits(field), shown) if part)
-    words = UNSET_WORDS.sub(r"; left out, it \1", meta["help"])
-    return _escaped(words + (f" [{facts}]" if facts else ""))
+    return _escaped(help_of(field, "left out") + (f" [{facts}]" if facts else ""))
 
 
 def _escaped(text: str) -> str:

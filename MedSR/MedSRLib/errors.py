@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from typing import Self
+
+OPTION = re.compile(r"\{([a-z]\w*)\}")
+"""How a text speaks of an option: its field's name in braces, "choose another {axis}". Each door says it in its own way."""
+
+
+def label_of(option: str) -> str:
+    """An option's name where no door has one of its own, as a form shows it: "spacing_mm" → "Spacing"."""
+    return option.removesuffix("_mm").replace("_", " ").capitalize()
+
 
 class MedSRError(Exception):
     """A failure that a user can act on.
 
     what: the problem, one clause without a full stop.
-    where: the file, node, series or option it concerns ("" where there is none).
-    fix: what the user can do about it ("" where nothing can be done).
+    where: the file, node, series or option it concerns, the last as OPTION says ("" where there is none).
+    fix: what the user can do about it; may speak of options as OPTION says ("" where nothing can be done).
     exit_code: what the command returns to the shell.
     """
 
@@ -19,10 +31,23 @@ class MedSRError(Exception):
         super().__init__(self.sentence())
 
     def sentence(self) -> str:
-        """The error as one readable sentence: "where: what; fix."."""
-        text = f"{self.where}: {self.what}" if self.where else self.what
-        text = f"{text}; {self.fix}" if self.fix else text
+        """The error as one readable line: "where: what; fix.". What a damaged file's header holds may not be printable."""
+        where, fix = self._said(label_of)
+        text = f"{where}: {self.what}" if where else self.what
+        text = f"{text}; {fix}" if fix else text
+        text = "".join(c if c.isprintable() else "?" for c in text)
         return text if text.endswith((".", "?", "!")) else text + "."
+
+    def named(self, name_of: Callable[[str], str]) -> Self:
+        """The same error with its options named as `name_of` names them (the command: "--spacing")."""
+        where, fix = self._said(name_of)
+        return type(self)(self.what, where=where, fix=fix)
+
+    def _said(self, name_of: Callable[[str], str]) -> tuple[str, str]:
+        """`where` and `fix` with their options named; a path that holds braces of its own stays as it is."""
+        alone = OPTION.fullmatch(self.where)
+        where = name_of(alone[1]) if alone else self.where
+        return where, OPTION.sub(lambda match: name_of(match[1]), self.fix)
 
     def to_dict(self) -> dict[str, str]:
         """JSON form, for the pipe between a child process and its door."""

@@ -46,7 +46,7 @@ def through_plane_axis(volume: Volume, axis: str = "auto") -> int:
     else:
         chosen = int(np.argmax(volume.spacing_mm))
     if chosen != 2 and volume.positions_mm is not None:
-        raise OptionError("the slices are unevenly spaced along k, so they can only be interpolated along k", where="--axis")
+        raise OptionError("the slices are unevenly spaced along k, so they can only be interpolated along k", where="{axis}")
     return chosen
 
 
@@ -88,12 +88,12 @@ def plan_slices(volume: Volume, asked_mm: float) -> SlicePlan:
 
 def _check_spacing(asked_mm: float, gaps: np.ndarray) -> None:
     if not np.isfinite(asked_mm) or asked_mm <= 0:
-        raise OptionError(f"a spacing of {asked_mm:g} mm is not positive", where="--spacing")
-    step = float(np.median(gaps))
+        raise OptionError(f"a spacing of {asked_mm:g} mm is not positive", where="{spacing_mm}")
+    step, finer = float(np.median(gaps)), "ask for a finer spacing"
     if asked_mm > step * (1 + SAME_SPACING):
-        raise OptionError(f"{asked_mm:g} mm is coarser than the slices' own {step:g} mm", where="--spacing", fix="ask for a finer spacing")
+        raise OptionError(f"{asked_mm:g} mm is coarser than the slices' own {step:g} mm", where="{spacing_mm}", fix=finer)
     if asked_mm > step * (1 - SAME_SPACING) and gaps.max() <= step * (1 + SAME_SPACING):
-        raise OptionError(f"the slices are already {step:g} mm apart", where="--spacing", fix="ask for a finer spacing")
+        raise OptionError(f"the slices are already {step:g} mm apart", where="{spacing_mm}", fix=finer)
 
 
 def place_slices(volume: Volume, array: np.ndarray, plan: SlicePlan, **meta: object) -> Volume:

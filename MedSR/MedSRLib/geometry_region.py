@@ -35,10 +35,10 @@ class Box:
     def __post_init__(self) -> None:
         numbers = np.concatenate([self.centre_mm, self.size_mm, np.ravel(self.axes)])
         if not np.isfinite(numbers).all() or min(self.size_mm) <= 0:
-            raise OptionError(f"a region of {_text(self.size_mm)} mm has no volume", where="--roi", fix="give three sizes above 0")
+            raise OptionError(f"a region of {_text(self.size_mm)} mm has no volume", where="{roi}", fix="give three sizes above 0")
         if np.abs(self.axes.T @ self.axes - np.eye(3)).max() > ORTHOGONAL_TOLERANCE:
             raise OptionError(
-                "the region's axes are not unit vectors at right angles", where="--roi", fix="take scaling and shear out of its transform"
+                "the region's axes are not unit vectors at right angles", where="{roi}", fix="take scaling and shear out of its transform"
             )
 
     @property
@@ -78,7 +78,7 @@ def voxels_inside(volume: Volume, box: Box) -> tuple[Ranges, bool]:
     for at, middle, size, step in zip(places, centre, sizes, volume.spacing_mm, strict=True):
         low, high = middle - size / 2, middle + size / 2
         if high <= at[0] - step / 2 or low >= at[-1] + step / 2:
-            raise InputError("the region lies outside the volume", where="--roi", fix="give its centre and size in LPS mm")
+            raise InputError("the region lies outside the volume", where="{roi}", fix="give its centre and size in LPS mm")
         inside = np.flatnonzero((at >= low - 1e-6) & (at <= high + 1e-6))
         inside = inside if len(inside) else np.abs(at - middle).argmin(keepdims=True)
         found.append((int(inside[0]), int(inside[-1]) + 1))
@@ -89,7 +89,7 @@ def voxels_inside(volume: Volume, box: Box) -> tuple[Ranges, bool]:
 def crop(volume: Volume, ranges: Ranges) -> Volume:
     """Some voxels of a volume, where they are. Raises InputError where there are none."""
     if any(not 0 <= a < b <= n for (a, b), n in zip(ranges, volume.shape, strict=True)):
-        raise InputError("the region lies outside the volume, or holds no voxel", where="--roi")
+        raise InputError("the region lies outside the volume, or holds no voxel", where="{roi}")
     (k, k_end), (j, j_end), (i, i_end) = ranges
     positions = volume.slice_positions_mm[k:k_end]
     along = np.array([i * volume.spacing_mm[0], j * volume.spacing_mm[1], positions[0]])
@@ -116,7 +116,7 @@ def resample_along(volume: Volume, box: Box, *, order: int = 3, margin: tuple[in
     from scipy.ndimage import affine_transform
 
     if volume.positions_mm is not None:
-        raise InputError("slices that are unevenly spaced do not fit a rotated region", where="--roi", fix="interpolate the slices first")
+        raise InputError("slices that are unevenly spaced do not fit a rotated region", where="{roi}", fix="interpolate the slices first")
     axes, sizes = _matched(volume, box)
     spacing = np.array(volume.spacing_mm)
     count = np.maximum(1, np.rint(sizes / spacing).astype(int)) + 2 * np.array([margin[1], margin[1], margin[0]])
@@ -128,7 +128,7 @@ def resample_along(volume: Volume, box: Box, *, order: int = 3, margin: tuple[in
     flipped = matrix[::-1, ::-1]
     inside = affine_transform(np.ones(part.shape, np.uint8), flipped, order=0, cval=0, **place) > 0
     if not inside.any():
-        raise InputError("the region lies outside the volume", where="--roi", fix="give its centre and size in LPS mm")
+        raise InputError("the region lies outside the volume", where="{roi}", fix="give its centre and size in LPS mm")
     if order:
         edge = affine_transform(part.astype(np.float32), flipped, order=order, **{**place, "mode": "nearest"})
         made = cast_like(edge.clip(part.min(), part.max()), part.dtype)[0]

@@ -21,7 +21,7 @@ from .jobs_specification import Outcome, Specification, plain
 from .run import Progress, check_disk, is_out_of_memory
 from .tasks.options import from_dict
 
-READ_END, TASK_END = 0.05, 0.92
+READ_END, TASK_END = 0.02, 0.95
 """Fractions of the whole at which reading and the task end; writing is the rest."""
 
 Warn = Callable[[str], None]
@@ -82,7 +82,7 @@ def _check_ports(task: ModuleType, spec: Specification) -> None:
     if several and not hasattr(task, "score_cohort"):
         raise OptionError("takes one image at a time", where=task.VERB)
     if several and spec.series:
-        raise OptionError("a series can be chosen of one image only", where="--series", fix="give one input at a time")
+        raise OptionError("a series can be chosen of one image only", where="{series}", fix="give one input at a time")
 
 
 def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def build(model_id: str, device: str = "cpu") -> Any:
         from . import networks
     except ImportError as error:
         raise DependencyError(
-            "the learned model needs PyTorch and safetensors", fix="install them, or use a method that needs no model"
+            "the learned model needs PyTorch and safetensors", fix="install them, or use a {method} that needs no model"
         ) from error
     try:
         module: Any = networks.build(found.network, **found.arguments)

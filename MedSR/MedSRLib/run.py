@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ class Progress:
         width = self._end - self._start
         return Progress(self._report, self._cancelled, self._start + start * width, self._start + end * width)
 
+    def shares(self, weights: Sequence[float]) -> list[Progress]:
+        """Parts one after the other, each as wide as its weight: where weights are times, fractions are times too."""
+        whole = sum(weights) or 1.0
+        ends = [min(1.0, end / whole) for end in accumulate(weights)]
+        return [self.part(start, end) for start, end in zip([0.0, *ends[:-1]], ends, strict=True)]
+
 
 def choose_device(name: str = "auto") -> str:
     """The torch device to use: the one named, or the first there is of cuda, mps and cpu.
@@ -51,7 +58,7 @@ def choose_device(name: str = "auto") -> str:
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
     if not there.get(name, False):
-        raise ResourceError(f"there is no {name} device on this computer", where="--device", fix="use --device auto or cpu")
+        raise ResourceError(f"there is no {name} device on this computer", where="{device}", fix="use {device} auto or cpu")
     return name
 
 
@@ -61,7 +68,7 @@ def import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise DependencyError("the learned model needs PyTorch", fix="install torch, or use a method that needs no model") from error
+        raise DependencyError("the learned model needs PyTorch", fix="install torch, or use a {method} that needs no model") from error
     return torch
 
 
@@ -180,7 +187,9 @@ def _smaller(batch_size: int, device: str, error: BaseException) -> tuple[int, s
         return batch_size // 2, device
     if device != "cpu":
         return 1, "cpu"
-    raise ResourceError("one piece at a time does not fit in memory", fix="crop the volume, or use a method that needs no model") from error
+    raise ResourceError(
+        "one piece at a time does not fit in memory", fix="crop the volume, or use a {method} that needs no model"
+    ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

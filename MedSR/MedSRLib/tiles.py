@@ -102,7 +102,7 @@ def plan(shape: tuple[int, int], *, size: int, context: int = 0, overlap: int = 
     kept = size - 2 * context
     if kept <= overlap:
         least = 2 * context + overlap + 1
-        raise OptionError(f"tiles of {size} pixels keep nothing beside context and overlap", where="--tile", fix=f"give at least {least}")
+        raise OptionError(f"tiles of {size} pixels keep nothing beside context and overlap", where="{tile}", fix=f"give at least {least}")
     return Plan(_axis(shape[0], kept, overlap), _axis(shape[1], kept, overlap), context)
 
 

@@ -98,12 +98,19 @@ def header(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote header values, and none of them concerns geometry
             return pydicom.dcmread(path, stop_before_pixels=True, force=not marked)
-    except _DAMAGED:
-        return None
+    except Exception as error:
+        if is_damage(error):
+            return None
+        raise
 
 
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, RuntimeError)
-"""What pydicom raises on files that are not DICOM or are cut short."""
+_DAMAGED = (OSError, EOFError, ValueError, LookupError, AttributeError, TypeError, NotImplementedError, RuntimeError)
+"""What pydicom and its decoders raise on files that are not DICOM, cut short or damaged, beside pydicom's own exceptions."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an exception of pydicom or its decoders says that the file is not what it should be."""
+    return isinstance(error, _DAMAGED) or type(error).__module__.partition(".")[0] == "pydicom"
 
 
 def slices_of(path: Path) -> list[Slice]:
@@ -120,8 +127,10 @@ def slices_of(path: Path) -> list[Slice]:
             from .dicom_mosaic import tiles_of
 
             return tiles_of(slices[0], dataset)
-        except _DAMAGED:
-            return []
+        except Exception as error:
+            if is_damage(error):
+                return []
+            raise
 
 
 def _slice(path: Path, dataset: Any, frame: int) -> Slice:

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DependencyError, InputError
-from .dicom_headers import Slice
+from .dicom_headers import Slice, is_damage
 from .dicom_mosaic import cut
-
-_FAILURES = (AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError)
-"""What pydicom and its decoders raise on cut, damaged or undecodable pixel data."""
 
 _NO_DECODER = ("missing dependencies", "missing required dependencies", "no available", "unable to decode pixel data with a transfer")
 """Words of pydicom 2.4 and 3 for a compressed transfer syntax that no installed library decodes."""
@@ -56,7 +53,9 @@ def _decoded(one: Slice) -> np.ndarray:
             pictures = dataset.pixel_array
     except MemoryError:
         raise
-    except _FAILURES as error:
+    except Exception as error:
+        if not is_damage(error):
+            raise
         raise _reason(one, error) from error
     pictures = cut(pictures, one.mosaic) if one.mosaic > 0 else pictures.reshape(-1, *one.size)
     return pictures.astype(pictures.dtype.newbyteorder("="), copy=False)
@@ -68,7 +67,7 @@ def _reason(one: Slice, error: Exception) -> Exception:
     syntax: Any = UID(one.syntax) if one.syntax else None
     text = str(error).lower()
     undecodable = any(words in text for words in _NO_DECODER)
-    if syntax is not None and syntax.is_compressed and undecodable:
+    if syntax is not None and syntax.is_transfer_syntax and syntax.is_compressed and undecodable:
         fix = "install pylibjpeg, pylibjpeg-libjpeg and pylibjpeg-openjpeg"
         return DependencyError(f"a decoder for {syntax.name} is missing", where=str(one.path), fix=fix)
     return InputError("its pixels are cut short or damaged", where=str(one.path), fix="copy or export the file again")

@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[Volume, ...]:
         _check_packing(path)
     except RuntimeError as error:
         raise InputError(_reason(str(error)), where=str(path), fix="copy or export it again") from error
-    facts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    facts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.isascii()}  # others come damaged out of it
     values = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         values = np.ascontiguousarray(np.moveaxis(values, -1, 0))

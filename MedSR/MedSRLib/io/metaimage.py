@@ -29,7 +29,7 @@ _MAX_HEADER = 1 << 16
 def read(path: Path) -> tuple[Volume, ...]:
     """The frames of a MetaImage, in LPS. Raises InputError for anything but real 3-D or 4-D data."""
     header, start = _parse(path)
-    sizes = [int(n) for n in header.get("DimSize", "").split()]
+    sizes = [int(n) for n in _numbers(header, "DimSize", path)]
     voxels = header.get("ElementDataFile", "")
     ascii_or_many = header.get("BinaryData", "True") != "True" or voxels.startswith("LIST") or "%" in voxels
     if not sizes or header.get("ElementType") not in _NUMPY or ascii_or_many:
@@ -39,9 +39,9 @@ def read(path: Path) -> tuple[Volume, ...]:
     _refuse(header, sizes, path)
     values = _values(header, sizes, path, start)
     rank = len(sizes)
-    direction = _numbers(header, ("TransformMatrix", "Rotation", "Orientation"), np.eye(rank).ravel()).reshape(rank, rank).T
-    origin = _numbers(header, ("Offset", "Position", "Origin"), np.zeros(rank))
-    spacing = _numbers(header, ("ElementSpacing", "ElementSize"), np.ones(rank))
+    direction = _first_of(header, ("TransformMatrix", "Rotation", "Orientation"), np.eye(rank).ravel(), path).reshape(rank, rank).T
+    origin = _first_of(header, ("Offset", "Position", "Origin"), np.zeros(rank), path)
+    spacing = _first_of(header, ("ElementSpacing", "ElementSize"), np.ones(rank), path)
     meta = file_meta(path) | {"frame_time_ms": None}
     return tuple(Volume(v, tuple(spacing[:3]), tuple(origin[:3]), direction[:3, :3], meta=meta) for v in values)
 
@@ -63,7 +63,7 @@ def _parse(path: Path) -> tuple[dict[str, str], int]:
 
 
 def _refuse(header: dict[str, str], sizes: list[int], path: Path) -> None:
-    parts = int(header.get("ElementNumberOfChannels", "1"))
+    parts = int(_first_of(header, ("ElementNumberOfChannels",), np.ones(1), path)[0])
     if parts > 1:
         what = "colour" if parts in (3, 4) else "vector or complex"
         raise InputError(f"holds {what} values ({parts} numbers a voxel)", where=str(path), fix="give an image of one number a voxel")
@@ -73,9 +73,28 @@ def _refuse(header: dict[str, str], sizes: list[int], path: Path) -> None:
         raise InputError(f"an image of size {'x'.join(map(str, sizes))} is not a 3-D or 4-D volume", where=str(path))
 
 
-def _numbers(header: dict[str, str], names: tuple[str, ...], default: np.ndarray) -> np.ndarray:
-    text = next((header[n] for n in names if n in header), None)
-    return default if text is None else np.array([float(v) for v in text.split()]).reshape(default.shape)
+def _numbers(header: dict[str, str], name: str, path: Path) -> list[float]:
+    """The finite numbers of one header line, none where it is not there."""
+    text = header.get(name, "")
+    try:
+        values = [float(v) for v in text.split()]
+    except ValueError:
+        values = [math.nan]
+    if not all(map(math.isfinite, values)):
+        raise InputError(f"its header says {name} = {ascii(text)}, which are not numbers", where=str(path), fix="copy or export it again")
+    return values
+
+
+def _first_of(header: dict[str, str], names: tuple[str, ...], default: np.ndarray, path: Path) -> np.ndarray:
+    """The numbers of the first of these lines that is there, else `default`; as many as `default` has."""
+    name = next((n for n in names if n in header), None)
+    if name is None:
+        return default
+    values = _numbers(header, name, path)
+    if len(values) != default.size:
+        what = f"its header gives {len(values)} numbers for {name}, not {default.size}"
+        raise InputError(what, where=str(path), fix="copy or export it again")
+    return np.array(values)
 
 
 def _values(header: dict[str, str], sizes: list[int], path: Path, start: int) -> np.ndarray:
@@ -88,7 +107,7 @@ def _values(header: dict[str, str], sizes: list[int], path: Path, start: int) ->
     stored = np.dtype(_NUMPY[header["ElementType"]]).newbyteorder(">" if big else "<")
     count = math.prod(sizes)
     data = source.read_bytes()
-    skip = start if source == path else int(header.get("HeaderSize", "0"))
+    skip = start if source == path else int(_first_of(header, ("HeaderSize",), np.zeros(1), path)[0])
     data = data[skip if skip >= 0 else len(data) - count * stored.itemsize :]
     if header.get("CompressedData", "False") == "True":
         try:

@@ -108,7 +108,8 @@ def _shape(header: np.void, path: Path) -> tuple[int, int, int, int]:
 
 def _values(data: bytes, header: np.void, shape: tuple[int, ...], path: Path) -> np.ndarray:
     stored = np.dtype(TYPES[int(header["datatype"])])
-    start = max(int(header["vox_offset"]), header.dtype.itemsize + 4)
+    offset = float(header["vox_offset"])
+    start = max(int(offset) if math.isfinite(offset) else 0, header.dtype.itemsize + 4)
     count = math.prod(shape)
     if len(data) < start + count * stored.itemsize:
         raise InputError("the file is cut short", where=str(path), fix="copy or download it again")

@@ -59,17 +59,17 @@ def run(frames: Sequence[Volume], options: Options, mask: Volume | None, progres
     check_frames(frames)
     check_finite(frames)
     job, regions = _prepare(frames, options, mask)
-    end = 1 - SLICES_SHARE if options.slice_spacing_mm > 0 else 1.0
+    between = SLICES_SHARE / (1 - SLICES_SHARE) * len(regions) if options.slice_spacing_mm > 0 else 0.0
+    *filling, last = progress.shares([1.0] * len(regions) + [between])
     made: list[tuple[Volume, Volume]] = []
     facts: dict[str, Any] = {}
-    for number, region in enumerate(regions):
-        part = progress.part(end * number / len(regions), end * (number + 1) / len(regions))
+    for region, part in zip(regions, filling, strict=True):
         one, facts = fill(region, job, part)
         made.append(one)
     draw = partial(_draw, regions[0], job, *made[0])
     report = _report(job, regions[0], facts, len(frames))
     if options.slice_spacing_mm > 0:
-        made, report["slices"] = _slices_between(made, job, progress.part(end, 1.0))
+        made, report["slices"] = _slices_between(made, job, last)
     report["seconds"] = round(time.perf_counter() - began, 3)
     progress(1.0, "done")
     return Result(tuple(volume for volume, _ in made), tuple(fidelity for _, fidelity in made), report, draw)
@@ -143,7 +143,7 @@ def _report(job: Job, region: Region, facts: dict[str, Any], frames: int) -> dic
     agreement = job.trial.get("disagreement_rms", 0.0)
     if agreement > AGREEMENT_HU * job.intensity.scale / Intensity.scale:
         job.warnings.append(
-            f"tiles cut differently differ by {agreement:.1f} (RMS): this model looks at whole tiles, so keep --tile as it is"
+            f"tiles cut differently differ by {agreement:.1f} (RMS): this model looks at whole tiles, so leave their size as it is"
         )
     return {
         "task": "super_resolve_ct",

@@ -13,7 +13,7 @@ from ..geometry import same_grid
 from ..geometry_region import Ranges, crop, place_of
 from ..run import Progress
 from ..volume import Volume
-from .ct_input import Intensity, check_finite, filled, padding_of
+from .ct_input import Intensity, check_finite, filled, name_of, padding_of
 from .ct_parts import Enlarger
 from .evaluate_ct import Options, Result
 from .slice_input import check_frames
@@ -52,7 +52,7 @@ def score(reference: Volume, result: Volume, mask: Volume | None, options: Optio
                 {"slice": z, "method": name, **_row(one, image, plain, options.data_range)} for name, image in _images(one, plain).items()
             ]
     if not rows:
-        raise InputError("nothing lies within the mask", where="--mask", fix="give another mask")
+        raise InputError("nothing lies within the mask", where="{mask}", fix="give another mask")
     means = [_means(rows, name) for name in METHODS]
     what = "the truth" if factor == 1 else "the scan"
     report = {
@@ -72,9 +72,8 @@ def score(reference: Volume, result: Volume, mask: Volume | None, options: Optio
 def _fit(reference: Volume, result: Volume) -> tuple[int, Ranges]:
     """(1 for the truth or FACTOR for the scan, the voxels of the reference under the result). Raises InputError."""
     if any(n % FACTOR for n in result.shape[1:]):
-        raise InputError(
-            f"{result.shape[2]} × {result.shape[1]} pixels are no multiple of {FACTOR}", where="RESULT", fix="give a whole result"
-        )
+        pixels = f"{result.shape[2]} × {result.shape[1]} pixels"
+        raise InputError(f"{pixels} are no multiple of {FACTOR}", where=name_of(result), fix="give a whole result")
     factor = 1 if np.allclose(result.spacing_mm[:2], reference.spacing_mm[:2], rtol=0.05) else FACTOR
     return factor, place_of(result, reference, factor)
 

@@ -81,7 +81,7 @@ def intensity_for(volume: Volume, stated: dict[str, Any] | None, any_modality: b
     if not why:
         return Intensity()
     if not any_modality:
-        raise InputError(why, where=name_of(volume), fix="give CT in HU, or allow it by --any-modality")
+        raise InputError(why, where=name_of(volume), fix="give CT in HU, or allow it by {any_modality}")
     low, high = (float(p) for p in np.percentile(volume.array, PERCENTILES))
     warnings.append(f"{why}: the model reads {low:g} to {high:g} as it reads −1000 to 0 HU, and was not trained for that")
     return Intensity(low, (high - low) or 1.0, False, str(volume.meta.get("units") or ""))

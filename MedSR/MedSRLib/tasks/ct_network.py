@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..models import Card
 
 TASK = "super_resolve_ct"
-INSTEAD = "use --method bicubic"
+INSTEAD = "use {method} bicubic"
 MOST_CONTEXT, LEAST_CONTEXT = 24, 4
 """Pixels that a tile reads beyond what is kept of it, at most and at least."""
 PROBE = 64
@@ -40,7 +40,7 @@ class Network:
         self.device = choose_device(device)
         module = models.build(self.card.id, self.device)
         if not hasattr(module, "factor") or not hasattr(module, "slices"):
-            raise ModelError(f"the network {self.card.network!r} does not enlarge CT", where=self.card.id, fix="choose another --model")
+            raise ModelError(f"the network {self.card.network!r} does not enlarge CT", where=self.card.id, fix="choose another {model}")
         self._module = module.requires_grad_(False)
         self._turns, self._batch_size, self._warn = TURNS if self_ensemble else TURNS[:1], batch_size, warn
 

@@ -61,13 +61,15 @@ def plan_job(region: Volume, frames: int, options: Options) -> JobPlan:
     count, later = z, 0
     if options.slice_spacing_mm > 0:
         if z < 2:
-            raise InputError("there is a single slice, so nothing lies in between", where=name_of(region), fix="leave --slice-spacing out")
+            raise InputError(
+                "there is a single slice, so nothing lies in between", where=name_of(region), fix="leave {slice_spacing_mm} out"
+            )
         steps = plan_slices(region, options.slice_spacing_mm)
         count = len(steps.targets_mm)
         later = memory_bytes((z, FACTOR * y, FACTOR * x), item, count, frames) + frames * count * pixels * FIDELITY_BYTES
     elif region.positions_mm is not None:
         raise InputError(
-            "the slices are unevenly spaced", where=name_of(region), fix="choose a region where they are even, or give --slice-spacing"
+            "the slices are unevenly spaced", where=name_of(region), fix="choose a region where they are even, or give {slice_spacing_mm}"
         )
     parts = [frames * z * pixels * size for size in (item, FIDELITY_BYTES)]
     in_files = sum(part for part in parts if part // frames >= slabs.LARGE_BYTES)

@@ -1,4 +1,4 @@
-"""The region that is super-resolved: what --roi says, the volume cut or resampled to it, and what surrounds it."""
+"""The region that is super-resolved: what the option `roi` says, the volume cut or resampled to it, and what surrounds it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Region:
 
 
 def parse(text: str) -> Box | Ranges | None:
-    """What --roi says: None for all of the volume, a Box in LPS mm, or voxel ranges (z, y, x). Raises OptionError."""
+    """What the option `roi` says: None for all of the volume, a Box in LPS mm, or voxel ranges (z, y, x). Raises OptionError."""
     words = text.replace(",", " ").replace(";", " ").split()
     if not words:
         return None
@@ -43,9 +43,9 @@ def parse(text: str) -> Box | Ranges | None:
     try:
         numbers = np.array([float(word) for word in words[voxels:]])
     except ValueError as error:
-        raise OptionError(f"{text!r} is not a region", where="--roi", fix=FORMS) from error
+        raise OptionError(f"{text!r} is not a region", where="{roi}", fix=FORMS) from error
     if len(numbers) not in ((6,) if voxels else (6, 15)):
-        raise OptionError(f"{len(numbers)} numbers are not a region", where="--roi", fix=FORMS)
+        raise OptionError(f"{len(numbers)} numbers are not a region", where="{roi}", fix=FORMS)
     if voxels:
         i, i_end, j, j_end, k, k_end = (int(n) for n in numbers)
         return (k, k_end), (j, j_end), (i, i_end)
@@ -54,7 +54,7 @@ def parse(text: str) -> Box | Ranges | None:
 
 
 def roi_text(centre_mm: Sequence[float], size_mm: Sequence[float], axes: np.ndarray | None = None) -> str:
-    """The text for --roi of a box in LPS mm; axes: (3, 3), columns are its unit directions. For doors that hold a box as numbers."""
+    """The option `roi` of a box in LPS mm; axes: (3, 3), columns are its unit directions. For doors that hold a box as numbers."""
     turned = [] if axes is None or np.allclose(axes, np.eye(3)) else list(np.asarray(axes).T.ravel())
     return ",".join(repr(float(n)) for n in (*centre_mm, *size_mm, *turned))
 

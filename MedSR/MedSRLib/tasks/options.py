@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import OptionError
+
+UNSET_WORDS = re.compile(r"; (?:0|empty) (\w+)")
+"""How an option's help tells what its default does where that stands for "not given"."""
 
 
 def option(
@@ -41,16 +45,25 @@ class Port:
     required: bool = True
 
 
+def zero_means_unset(field: dataclasses.Field[Any]) -> bool:
+    """Whether 0, the default, stands for "not given"."""
+    return type(field.default) is float and field.default == 0 and field.metadata["minimum"] == 0
+
+
+def help_of(field: dataclasses.Field[Any], unset: str) -> str:
+    """An option's help where a door does not take "0" or "" for "not given", but has it `unset` ("left out")."""
+    return UNSET_WORDS.sub(rf"; {unset}, it \1", field.metadata["help"])
+
+
 def validate(options: Any) -> None:
     """Check each field of an Options dataclass against its own limits. Raises OptionError for the first that fails."""
     for f in dataclasses.fields(options):
         value, meta = getattr(options, f.name), f.metadata
-        flag = "--" + f.name.removesuffix("_mm").replace("_", "-")
         if meta["choices"] and value not in meta["choices"]:
-            raise OptionError(f"{value!r} is not one of {', '.join(meta['choices'])}", where=flag)
+            raise OptionError(f"{value!r} is not one of {', '.join(meta['choices'])}", where=f"{{{f.name}}}")
         if isinstance(value, (int, float)) and not isinstance(value, bool) and not _within(value, meta):
             number = f"{value:g} {meta['unit']}".rstrip()
-            raise OptionError(f"{number} is out of range", where=flag, fix=f"give a number of {_limits(meta)}")
+            raise OptionError(f"{number} is out of range", where=f"{{{f.name}}}", fix=f"give a number of {_limits(meta)}")
 
 
 def _within(value: float, meta: Any) -> bool:

@@ -51,7 +51,7 @@ def learned(
     from ..run import choose_device
     from .slices_learned import synthesise
 
-    card = models.for_task(model_id, TASK, "use --method flow")
+    card = models.for_task(model_id, TASK, "use {method} flow")
     chosen = choose_device(device)
     module = models.build(card.id, chosen)
 

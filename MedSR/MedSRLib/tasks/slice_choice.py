@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import DependencyError, ModelError
 from ..metrics import psnr, ssim
 from ..run import Progress
+from .slice_cost import cost
 from .synthesis import Synthesis
 
 Method = Callable[[np.ndarray, np.ndarray, np.ndarray, Progress], Synthesis]
@@ -36,7 +37,11 @@ MARGIN_DB = 0.25
 """How much better than linear another method has to be. Where slices resemble each other so much that little is gained, linear's
 error falls faster than any other's when the gap is halved: of 15 volumes, those with a gain of 0.30 dB and more here kept one in
 use, those with 0.00 and 0.15 dB (parts of a smooth isotropic T1) were 1.0 and 0.1 dB worse. One of 3 mm slices that had been
-interpolated before (abdomen) looks 0.5 dB better here and is 2 dB worse: nothing in its kept slices tells."""
+interpolated before (abdomen) looked 0.5 dB better by optical flow here and is 2 dB worse."""
+PREFERENCE_DB = 0.3
+"""How much better than the model optical flow has to be. Over twice the gap structures move further, which flow is made for and the
+model less: where flow was ahead by 0.06 to 0.26 dB here (parts of a T1 brain, a FLAIR brain, the abdomen), the model was 0.1 to
+1.3 dB better in use; where flow was right (a fetal atlas), it was ahead by 10 dB. Set on those volumes."""
 LEAST_SLOPE = 0.25
 """A fitted slope below this says that the pattern of the expected error was lost over the doubled gap, not that there is none."""
 
@@ -91,6 +96,11 @@ def left_out(count: int, most: int = MOST_TARGETS) -> np.ndarray:
     return interior[np.unique(np.linspace(0, len(interior) - 1, most).round().astype(int))]
 
 
+def tried(slices: np.ndarray, most: int = MOST_TARGETS) -> np.ndarray:
+    """Indices of the slices (n, h, w) that are left out to try methods; none below 3 slices."""
+    return left_out(len(slices), min(most, max(FEWEST_TARGETS, TRIAL_PIXELS // slices[0].size)))
+
+
 def try_methods(
     slices: np.ndarray,
     positions_mm: np.ndarray,
@@ -99,13 +109,13 @@ def try_methods(
     most: int = MOST_TARGETS,
 ) -> tuple[Trial, ...]:
     """Rebuild left-out interior slices by every method, each from the slices of the other parity. Empty below 3 slices."""
-    targets = left_out(len(slices), min(most, max(FEWEST_TARGETS, TRIAL_PIXELS // slices[0].size)))
+    targets = tried(slices, most)
     if not len(targets):
         return ()
     low, high = (float(p) for p in np.percentile(slices, GREY_PERCENTILES))
     trials = []
-    for done, (name, method) in enumerate(methods.items()):
-        part = progress.part(done / len(methods), (done + 1) / len(methods))
+    shares = progress.shares([cost(name, len(targets), len(targets)) for name in methods])
+    for (name, method), part in zip(methods.items(), shares, strict=True):
         try:
             trials.append(_try(slices, np.asarray(positions_mm, float), targets, name, method, (low, high), part))
         except (ModelError, DependencyError) as error:
@@ -162,10 +172,10 @@ def _calibrate(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Calibration:
 
 
 def choose(trials: tuple[Trial, ...], preferred: tuple[str, ...] = ("model", "flow", "linear"), why_not: str = "") -> Choice:
-    """The method of the highest PSNR on the left-out slices; the earlier in `preferred` where they tie.
+    """The first of `preferred` unless a later one beats it by PREFERENCE_DB; linear unless that one beats it by MARGIN_DB.
 
-    Linear stays unless another is better by MARGIN_DB: over twice the gap the others look better than they will be.
-    why_not: why a method could not be tried at all (no torch, say); told in the sentence.
+    Both by the mean PSNR of the left-out slices, which lie over twice the gap of those that will be made. why_not: why a method
+    could not be tried at all (no torch, say); told in the sentence.
     """
     told = f"; {why_not}" if why_not else ""
     usable = {t.method: float(np.mean(t.psnr)) for t in trials if not t.failed and t.psnr}
@@ -173,10 +183,21 @@ def choose(trials: tuple[Trial, ...], preferred: tuple[str, ...] = ("model", "fl
     if not order:
         fallback = "flow" if "flow" in preferred else "linear"
         return Choice(fallback, f"too few slices to leave one out and measure, so {fallback} is used{told}", trials)
+    chosen = _preferred(order, usable)
     best = max(order, key=lambda name: (round(usable[name], 4), -order.index(name)))
-    count = max(len(t.psnr) for t in trials)
-    if best != "linear" and "linear" in usable and usable[best] - usable["linear"] < MARGIN_DB:
-        gain = f"{best} rebuilt {count} left-out slices only {usable[best] - usable['linear']:.2f} dB better"
-        return Choice("linear", f"linear is kept, as {gain}{told}", trials)
-    others = " and ".join(f"{usable[best] - usable[n]:+.2f} dB over {n}" for n in order if n != best)
-    return Choice(best, f"{best} rebuilt {count} left-out slices best ({others or 'alone'}){told}", trials)
+    slices = f"{max(len(t.psnr) for t in trials)} left-out slices"
+    if chosen == best:
+        others = " and ".join(f"{usable[best] - usable[n]:+.2f} dB over {n}" for n in order if n != best)
+        return Choice(best, f"{best} rebuilt {slices} best ({others or 'alone'}){told}", trials)
+    leads = " and ".join(f"{n} {usable[n] - usable[chosen]:+.2f} dB" for n in order if usable[n] > usable[chosen])
+    return Choice(chosen, f"{chosen} is kept, as the lead over it on {slices} is too small ({leads}){told}", trials)
+
+
+def _preferred(order: list[str], usable: Mapping[str, float]) -> str:
+    """See `choose`; order: the preferred first."""
+    chosen = order[0]
+    for name in order[1:]:
+        if name != "linear" and usable[name] - usable[chosen] > PREFERENCE_DB:
+            chosen = name
+    beaten = "linear" in usable and chosen != "linear" and usable[chosen] - usable["linear"] < MARGIN_DB
+    return "linear" if beaten else chosen

@@ -28,10 +28,13 @@ from ..run import Progress, check_memory
 from ..volume import Volume, frames_of
 from .interpolate_slices import Options, Result
 from .slice_candidates import Candidate, classical, learned
-from .slice_choice import Calibration, Choice, Method, choose, try_methods
+from .slice_choice import Calibration, Choice, Method, choose, tried, try_methods
+from .slice_cost import LABELS, LOADING, cost, trial_cost
 from .slice_input import Stack, check_frames, is_constant, prepare, to_working, varied_frames
 from .slice_shapes import interpolate_labels
 
+AUTOMATIC = ("model", "flow", "linear")
+"""What auto chooses from, the preferred and costliest first."""
 CHUNK_VOXELS = 2**24
 """Voxels made at once (64 MB as float32): bounds the memory that a method takes beside the result itself."""
 
@@ -58,20 +61,29 @@ def run(frames: Sequence[Volume], options: Options, segmentation: Volume | Seque
     first = stack.volume.array
     check_memory(memory_bytes(first.shape, first.dtype.itemsize, len(plan.targets_mm), len(frames)), "the result")
     warnings = list(dict.fromkeys(stack.warnings + flat + _grid_warnings(plan, stack.volume.slice_positions_mm)))
-    candidate, choice = pick(stack.volume, to_working(stack.volume.array).slices, options, warnings, progress.part(0.0, 0.2))
+    picking, *filling, carrying = progress.shares(_weights(stack.volume, plan, options.method, len(frames), labels is not None))
+    candidate, choice = pick(stack.volume, to_working(stack.volume.array).slices, options, warnings, picking)
     made = []
-    for number, frame in enumerate(frames):
-        part = progress.part(0.2 + 0.75 * number / len(frames), 0.2 + 0.75 * (number + 1) / len(frames))
+    for number, (frame, part) in enumerate(zip(frames, filling, strict=True)):
         frame_stack = stack if number == varied[0] else prepare(frame, options.axis, options.allow_shear)
         made.append(fill(frame_stack, plan, candidate.run, choice.calibration(candidate.name), part))
     limited = sum(m.limited for m in made)
     if limited:
         warnings.append(f"{limited} voxels left the range of {frames[0].array.dtype} and were limited to it")
-    carried = None if labels is None else _carry_labels(labels, plan, progress.part(0.95, 0.98))
+    carried = None if labels is None else _carry_labels(labels, plan, carrying)
     report = _report(stack, plan, candidate, choice, warnings, options, len(frames), time.perf_counter() - began)
     draw = partial(_draw, stack, made[varied[0]], candidate.name)
     progress(1.0, "done")
     return Result(tuple(m.volume for m in made), tuple(m.fidelity for m in made), carried, report, draw)
+
+
+def _weights(volume: Volume, plan: SlicePlan, method: str, frames: int, labels: bool) -> list[float]:
+    """Nominal seconds of choosing, of each frame, and of carrying labels along. `auto` counts as the costliest it may choose."""
+    methods = AUTOMATIC if method == "auto" else (method,)
+    missing = int(np.count_nonzero(plan.source < 0))
+    fill = cost(methods[0], volume.shape[0] - 1, missing)
+    trials = trial_cost(methods, len(tried(volume.array)))
+    return [trials, *[fill] * frames, LABELS * missing * labels]
 
 
 def pick(volume: Volume, slices: np.ndarray, options: Options, warnings: list[str], progress: Progress) -> tuple[Candidate, Choice]:
@@ -79,13 +91,15 @@ def pick(volume: Volume, slices: np.ndarray, options: Options, warnings: list[st
     settings: dict[str, Any] = {"device": options.device, "batch_size": options.batch_size, "self_ensemble": options.self_ensemble}
     settings["warn"] = warnings.append
     positions, why_not = volume.slice_positions_mm, ""
+    loading, trying = progress.shares([LOADING, 1 - LOADING])
+    loading(0.0, "loading the model" if options.method in ("auto", "model") else "")
     if options.method == "auto":
         candidates, why_not = _automatic(options.model, settings)
     elif options.method == "model":
         candidates = {"model": learned(options.model, **settings)}
     else:
         candidates = {options.method: classical(options.method)}
-    trials = try_methods(slices, positions, {name: c.run for name, c in candidates.items()}, progress)
+    trials = try_methods(slices, positions, {name: c.run for name, c in candidates.items()}, trying)
     asked = Choice(options.method, f"{options.method} was asked for", trials)
     choice = asked if options.method != "auto" else choose(trials, tuple(candidates), why_not)
     warnings.extend(candidates[choice.method].outside(volume))
@@ -144,10 +158,10 @@ def calibrated(raw: np.ndarray, positions_mm: np.ndarray, targets_mm: np.ndarray
 
 def _spacing(volume: Volume, options: Options) -> float:
     if options.spacing_mm > 0 and options.factor > 0:
-        raise OptionError("a spacing and a factor were both given", where="--factor", fix="give one of them")
+        raise OptionError("a spacing and a factor were both given", where="{factor}", fix="give one of them")
     if options.factor > 0:
         if options.factor < 1:
-            raise OptionError(f"a factor of {options.factor:g} makes the slices coarser", where="--factor", fix="give a factor above 1")
+            raise OptionError(f"a factor of {options.factor:g} makes the slices coarser", where="{factor}", fix="give a factor above 1")
         return volume.spacing_mm[2] / options.factor
     return options.spacing_mm or default_spacing_mm(volume)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from ..volume import Volume
 from . import interpolate_slices
 from .evaluate_slices import Options, Result
 from .slice_candidates import Candidate, classical, installed, learned
-from .slice_choice import PSNR_CEILING, Choice
-from .slice_engine import calibrated, pick
+from .slice_choice import PSNR_CEILING, Choice, tried
+from .slice_cost import cost, trial_cost
+from .slice_engine import AUTOMATIC, calibrated, pick
 from .slice_input import check_frames, prepare, to_working, varied_frames
 from .slice_methods import CLASSICAL
 from .slice_references import REFERENCES
@@ -30,6 +31,8 @@ SCALE_PERCENTILES = (1, 99)
 METRICS = {"ssim": "SSIM", "psnr_db": "PSNR [dB]", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness"}
 PLOTTED = ("ssim", "psnr_db", "vif")
 DEFAULT = "default"
+REBUILT = 0.85
+"""Share of a frame's evaluation after which all methods have rebuilt its left-out slices; scoring is the rest."""
 BY_NAME_ONLY = ("tvl1", "tvl1-smoothed")
 
 
@@ -64,13 +67,22 @@ class Contest:
     choice: Choice
     warnings: list[str]
 
+    @property
+    def row(self) -> str:
+        """The name that the default's choice has in the table."""
+        return str(self.best.model.get("id", self.best.name))
+
 
 @dataclass(frozen=True)
 class Score:
-    """One volume: rows of the table, what the default chose, the rebuilt slices of the most typical left-out slice of its first frame."""
+    """One volume: rows of the table, what the default chose (and the row of it), and an example.
+
+    That is the most typical left-out slice of its first frame, by each method.
+    """
 
     rows: list[dict[str, Any]]
     choice: Choice
+    row: str
     example: dict[str, np.ndarray]
     split: Split
     left_out: int
@@ -115,16 +127,17 @@ def enter(parts: Split, options: Options, progress: Progress = Progress()) -> Co
 def rebuild(parts: Split, contest: Contest, options: Options, progress: Progress = Progress()) -> dict[str, Synthesis]:
     """The left-out slices by each method, `default` among them. Sees kept slices only."""
     made: dict[str, Synthesis] = {}
-    share = 1 / (len(contest.candidates) + 1)
-    for done, (name, candidate) in enumerate(contest.candidates.items()):
+    # the last part counts nothing: the method chosen usually is one of those that ran
+    *making, last = progress.shares([*_costs(parts, contest.candidates), 0.0])
+    for (name, candidate), part in zip(contest.candidates.items(), making, strict=True):
         try:
-            made[name] = _run(candidate, parts, progress.part(done * share, (done + 1) * share))
+            made[name] = _run(candidate, parts, part)
         except MedSRError as error:
             if options.methods:
                 raise
             contest.warnings.append(f"{name} is left out: {error.sentence()}")
     best = contest.best
-    chosen = made.get(best.model.get("id", best.name)) or _run(best, parts, progress.part(1 - share, 1.0))
+    chosen = made.get(contest.row) or _run(best, parts, last)
     expected = calibrated(chosen.expected_error, parts.kept_mm, parts.truth_mm, contest.choice.calibration(best.name))
     made[DEFAULT] = Synthesis(chosen.values, expected)
     return made
@@ -137,13 +150,19 @@ def _run(candidate: Candidate, parts: Split, progress: Progress) -> Synthesis:
     return Synthesis(made.values + off.astype(np.float32)[:, None, None], made.expected_error) if off.any() else made
 
 
+def _costs(parts: Split, candidates: Iterable[str]) -> list[float]:
+    """Nominal seconds of each method."""
+    pairs = len(parts.kept) - 1
+    return [cost(name, pairs, pairs) for name in candidates]
+
+
 def _candidates(names: Sequence[str], settings: Mapping[str, Any], warnings: list[str]) -> dict[str, Candidate]:
     """What to compare: everything that can run, or what is named. Raises OptionError for a name that is nothing."""
     models = installed()
     known = (*CLASSICAL, *REFERENCES, *models)
     unknown = [n for n in names if n not in (*known, DEFAULT)]
     if unknown:
-        raise OptionError(f"there is no method or model {unknown[0]!r}", where="--methods", fix="use some of " + ", ".join(known))
+        raise OptionError(f"there is no method or model {unknown[0]!r}", where="{methods}", fix="use some of " + ", ".join(known))
     wanted = [n for n in known if (n in names if names else n not in BY_NAME_ONLY)]
     found: dict[str, Candidate] = {}
     for name in wanted:
@@ -169,18 +188,25 @@ def score(frames: Sequence[Volume], name: str, options: Options, progress: Progr
     check_frames(frames)
     varied, flat = varied_frames(frames)
     first = split(frames[varied[0]], options)
-    contest = enter(first, options, progress.part(0.0, 0.2))
+    choosing, *scoring = progress.shares(_weights(first, options, len(varied)))
+    contest = enter(first, options, choosing)
     rows: list[dict[str, Any]] = []
     example: dict[str, np.ndarray] = {}
-    for done, frame in enumerate(varied):
-        part = progress.part(0.2 + 0.8 * done / len(varied), 0.2 + 0.8 * (done + 1) / len(varied))
+    for done, (frame, part) in enumerate(zip(varied, scoring, strict=True)):
         part(0.0, f"frame {frame + 1} of {len(frames)}" if len(frames) > 1 else "")
         parts = split(frames[frame], options) if done else first
-        made = rebuild(parts, contest, options, part.part(0.0, 0.8))
-        rows += _rows(parts, name, frame, made, part.part(0.8, 1.0))
+        made = rebuild(parts, contest, options, part.part(0.0, REBUILT))
+        rows += _rows(parts, name, frame, made, part.part(REBUILT, 1.0))
         example = example or _example(parts, made, rows)
     warnings = list(dict.fromkeys((*first.warnings, *flat, *contest.warnings)))
-    return Score(rows, contest.choice, example, first, len(varied) * len(first.index), tuple(warnings))
+    return Score(rows, contest.choice, contest.row, example, first, len(varied) * len(first.index), tuple(warnings))
+
+
+def _weights(parts: Split, options: Options, frames: int) -> list[float]:
+    """Nominal seconds of choosing, and of each frame."""
+    names = options.methods or (*CLASSICAL, *REFERENCES, *installed())
+    a_frame = sum(_costs(parts, (name for name in names if options.methods or name not in BY_NAME_ONLY))) / REBUILT
+    return [trial_cost(AUTOMATIC, len(tried(parts.kept))), *[a_frame] * frames]
 
 
 def _rows(parts: Split, name: str, frame: int, made: Mapping[str, Synthesis], progress: Progress) -> list[dict[str, Any]]:
@@ -233,7 +259,7 @@ def summarise(scores: Sequence[Score], options: Options) -> Result:
         "volumes": len(scores),
         "left_out_slices": sum(one.left_out for one in scores),
         "summary": [_summary(rows, method) for method in methods],
-        "chosen": {one.rows[0]["volume"]: {"method": one.choice.method, "why": one.choice.why} for one in scores},
+        "chosen": {one.rows[0]["volume"]: {"method": one.choice.method, "row": one.row, "why": one.choice.why} for one in scores},
         "trials": {one.rows[0]["volume"]: [t.row() for t in one.choice.trials] for one in scores},
         "warnings": warnings,
     }

@@ -57,11 +57,11 @@ def prepare(volume: Volume, axis: str = "auto", allow_shear: bool = False, label
     stack = swap_axis(volume, chosen)
     if min(stack.shape) < 2:
         what = "a single slice along that axis" if stack.shape[0] < 2 else "slices that are 1 voxel wide"
-        raise InputError(f"the volume has {what}", where=name, fix="choose another --axis" if axis != "auto" else "give a volume")
+        raise InputError(f"the volume has {what}", where=name, fix="choose another {axis}" if axis != "auto" else "give a volume")
     warnings = [str(w) for w in volume.meta.get("warnings", ())]
     if stack.is_sheared and not allow_shear:
         what = "the axes are not at right angles (tilted gantry or sheared affine)"
-        raise InputError(what, where=name, fix="allow resampling with --allow-shear")
+        raise InputError(what, where=name, fix="allow resampling with {allow_shear}")
     if stack.is_sheared:
         warnings.append("the axes are not at right angles: every slice was shifted within its plane to a right-angled grid")
         return Stack(unshear(stack, order=0 if labels else 3), chosen, True, (*warnings, *_uneven(stack)))

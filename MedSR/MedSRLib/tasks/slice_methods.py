@@ -53,7 +53,7 @@ def lanczos(slices: np.ndarray, positions_mm: np.ndarray, targets_mm: np.ndarray
     """
     steps = np.diff(positions_mm)
     if np.abs(steps - steps.mean()).max() > EVEN * steps.mean():
-        raise OptionError("Lanczos needs evenly spaced slices", where="--method", fix="use bspline, flow or linear")
+        raise OptionError("Lanczos needs evenly spaced slices", where="{method}", fix="use bspline, flow or linear")
     at = (np.asarray(targets_mm, float) - positions_mm[0]) / steps.mean()
     floor = np.minimum(np.floor(at + 1e-9), len(positions_mm) - 1).astype(int)
     weights = np.zeros((len(at), len(positions_mm)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import slicer
@@ -14,6 +15,7 @@ from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from .cards import card_texts, model_choices
 from .downloads import Downloads
+from .entries import Entry
 from .evaluation_logic import EvaluationLogic
 from .evaluation_ui import EvaluationUI
 from .form import OptionsForm
@@ -56,7 +58,8 @@ class Workstation:
 
     def _make_page(self) -> None:
         library, views, evaluation = LibraryUI(self.server), ViewsUI(self.server), EvaluationUI(self.server)
-        task = TaskUI(self.server, self.form, ready=f"!!{self.library.name.original}", evaluated=f"{self.evaluation.name.rows}.length")
+        ready, name = f"!!{self.library.name.original}", self.evaluation.name
+        task = TaskUI(self.server, self.form, ready, evaluated=f"{name.rows}.length", show_evaluation=f"{name.is_open} = true")
         self.page = PageUI(self.server, library, task, views, evaluation, self.views.layout_manager)
         self.library.set_ui(library)
         self.task.set_ui(task)
@@ -68,9 +71,24 @@ class Workstation:
         for show in (self.views.show, self.task.show, self.evaluation.show):
             self.library.shown.connect(show)
         self.task.finished.connect(self.library.add)
-        downloads = Downloads(self.library.entries, self.evaluation)
+        self.library.closed.connect(self.task.forget)
+        self.library.closed.connect(self._discard)
+        downloads = Downloads(self.library.entries, self.evaluation.file, lambda sentence: self.task.note("error", sentence))
         transfer = Transfer(self._folder, self.library.open_upload, downloads.find)
         self.server.controller.on_server_bind.add(lambda web_server: self._protect(web_server.app, transfer))
+
+    def _discard(self, gone: list[Entry]) -> None:
+        """Remove the files that only closed images used: an upload may be gigabytes. What lies elsewhere is the user's."""
+        used = {self._private(entry) for entry in self.library.entries.all()}
+        for folder in {self._private(entry) for entry in gone} - used:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _private(self, entry: Entry) -> Path | None:
+        """The folder of an upload or a result within our own; None for a file of the user's."""
+        if not entry.path.is_relative_to(self._folder):
+            return None
+        return self._folder / entry.path.relative_to(self._folder).parts[0]
 
     def _protect(self, app, transfer: Transfer) -> None:
         transfer.add_routes(app)
@@ -89,7 +107,7 @@ class Workstation:
     def open(self, files: list[str]) -> None:
         """Open the files that the command named."""
         if files:
-            create_task(self.library.load([Path(f) for f in files]))
+            create_task(self.library.load([Path(f).expanduser() for f in files]))
 
     async def stop(self) -> None:
         """End the job, then the server; `serve` returns. A second call does nothing."""

@@ -17,6 +17,7 @@ class Entry:
     path, series: where it was read from (what a job is given). frames: one Volume a time point.
     source: the entry it was made from, "" for a loaded one. fidelity: expected |error|, the frames' grid; may be empty.
     outputs: the files of a result by port. report: what the task said of it.
+    own_window: (black, white) that the file asks for. window: what the user saw last; both None where there is none.
     """
 
     id: str
@@ -31,10 +32,16 @@ class Entry:
     shown_frame: int = 0
     outputs: Mapping[str, Path] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
+    own_window: tuple[float, float] | None = None
+    window: tuple[float, float] | None = None
 
     @property
     def is_result(self) -> bool:
         return bool(self.source)
+
+    @property
+    def is_dicom(self) -> bool:
+        return bool(self.frames[0].meta.get("dicom_files"))
 
     @property
     def size_text(self) -> str:
@@ -91,6 +98,9 @@ class Entries:
 
     def loaded(self) -> list[Entry]:
         return [e for e in self._all.values() if not e.is_result]
+
+    def all(self) -> list[Entry]:
+        return list(self._all.values())
 
     def rows(self) -> list[dict[str, Any]]:
         return [e.row() for first in self.loaded() for e in (first, *self.results_of(first.id))]

@@ -37,7 +37,6 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
 
     def set_ui(self, ui: TaskUI) -> None:
         ui.evaluate_clicked.connect(lambda: create_task(self.run()))
-        ui.evaluation_opened.connect(self._open)
 
     def show(self, original: Entry | None, _result: Entry | None) -> None:
         self._original = original
@@ -46,15 +45,12 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
         """A file of the last evaluation by its port's name."""
         return self._files.get(what)
 
-    def _open(self) -> None:
-        self.data.is_open = True
-
     async def run(self) -> None:
         """One evaluation, from the click to the table. Every failure becomes a sentence on the page."""
         original = self._original
-        if original is None or self._runner.busy:
+        if original is None or self._task.busy:
             return
-        self._task.begin("Evaluating")
+        self._task.begin("Evaluating", original)
         try:
             event = await self._runner.run(self._specification(original), self._task.follow)
             with self.state:
@@ -84,7 +80,7 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
         self.data.volume = original.name
         self.data.csv = next((self._url(name) for name in self._files if kinds.get(name) == "table"), "")
         self.data.figures = [self._url(name) for name in self._files if kinds.get(name) == "figure"]
-        self.data.is_open = True
+        self.data.count = self._count
 
     def _url(self, name: str) -> str:
         return f"download/evaluation/{name}?n={self._count}"

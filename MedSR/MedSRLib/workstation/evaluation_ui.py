@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from trame.widgets import html
+from trame.widgets import client, html
 from trame.widgets import vuetify3 as v3
 from trame_server.utils.typed_state import TypedState
 
 
 @dataclass
 class EvaluationState:
-    """columns: [{key, title, hint}]; rows: [{method, cells: [{text, best}]}]; figures: URLs of pictures."""
+    """columns: [{key, title, hint}]; rows: [{method, cells: [{text, best}]}]; figures: URLs of pictures.
 
+    count: how many evaluations are done. is_open: of each tab alone, so that neither a reload nor another tab opens the dialog.
+    """
+
+    count: int = 0
     is_open: bool = False
     volume: str = ""
     note: str = ""
@@ -27,20 +31,23 @@ class EvaluationUI:
 
     def __init__(self, server) -> None:
         self.typed_state = TypedState(server.state, EvaluationState)
+        server.state.client_only(self.typed_state.name.is_open)
 
     def build_dialog(self) -> None:
         name = self.typed_state.name
+        client.ClientStateChange(value=name.count, change=f"{name.is_open} = true")
         with v3.VDialog(v_model=(name.is_open,), width=1080, scrollable=True), v3.VCard(color="surface", id="evaluation"):
             with html.Div(classes="d-flex align-center px-6 pt-5"):
-                html.Span("Evaluation on {{ " + name.volume + " }}", classes="text-h6")
+                html.Span("Evaluation on {{ " + name.volume + " }}", classes="text-h6 text-truncate")
                 v3.VSpacer()
                 common = {"size": "small", "id": "download-csv", "raw_attrs": ["download"]}
                 v3.VBtn("Table (CSV)", href=(name.csv,), prepend_icon="mdi-download", variant="tonal", **common)
                 close = f"{name.is_open} = false"
                 v3.VBtn(icon="mdi-close", variant="text", size="small", classes="ml-2", click=close, id="evaluation-close")
             with v3.VCardText():
-                html.Div("{{ " + name.note + " }}", classes="medsr-hint mb-4")
-                self._table(name)
+                html.Div("{{ " + name.note + " }}", classes="medsr-hint mb-4", id="evaluation-note")
+                with html.Div(classes="medsr-scroll"):
+                    self._table(name)
                 html.Img(v_for=(f"url in {name.figures}",), key="url", src=("url",), classes="medsr-figure mt-5")
 
     def _table(self, name) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 from trame.widgets import html
 from trame.widgets import vuetify3 as v3
 
+from ..errors import label_of
 from ..tasks import load
-from ..tasks.options import from_dict
+from ..tasks.options import from_dict, help_of, zero_means_unset
 
 
 class OptionsForm:
     """One task's form. The fields live in the state as "option_<task>_<field>".
 
+    A number whose 0 stands for "not given" is left empty for that, and says in its place what then happens (`say_unset`).
     choices: for a text field without choices of its own (the model), what to offer as (value, title) pairs.
     """
 
@@ -22,11 +24,20 @@ class OptionsForm:
         self._state, self.task, self._choices = server.state, task, choices or {}
         self._options = load(task).Options
         for field in dataclasses.fields(self._options):
-            self._state.setdefault(self.key(field.name), field.default)
+            self._state.setdefault(self.key(field.name), "" if zero_means_unset(field) else field.default)
+            self._state.setdefault(self._unset_key(field.name), "")
 
     def key(self, field_name: str) -> str:
         """The state's name of one field."""
         return f"option_{self.task}_{field_name}"
+
+    def _unset_key(self, field_name: str) -> str:
+        return f"unset_{self.task}_{field_name}"
+
+    def say_unset(self, texts: dict[str, str]) -> None:
+        """What happens where a field is left empty, by its name; the fields that are not named say nothing."""
+        for field in dataclasses.fields(self._options):
+            self._state[self._unset_key(field.name)] = texts.get(field.name, "")
 
     @property
     def keys(self) -> list[str]:
@@ -57,7 +68,7 @@ class OptionsForm:
 
     def _widget(self, field: dataclasses.Field, disabled: str) -> None:
         key, meta = self.key(field.name), field.metadata
-        common = {"v_model": (key,), "label": _label(field.name), "disabled": (disabled,), "id": key, "hide_details": True}
+        common = {"v_model": (key,), "label": label_of(field.name), "disabled": (disabled,), "id": key, "hide_details": True}
         is_wide = isinstance(field.default, (bool, tuple)) or (field.default == "" and not meta["choices"])
         with html.Div(classes="medsr-field medsr-wide" if is_wide else "medsr-field"):
             if isinstance(field.default, bool):
@@ -67,17 +78,21 @@ class OptionsForm:
                 items = str([{"value": value, "title": title} for value, title in pairs])
                 v3.VSelect(items=(items,), **common)
             elif isinstance(field.default, (int, float)):
-                limits = {name: meta[limit] for name, limit in (("min", "minimum"), ("max", "maximum")) if meta[limit] is not None}
-                step = 1 if isinstance(field.default, int) else "any"
-                v3.VTextField(type="number", step=step, suffix=meta["unit"], **limits, **common)
+                self._number(field, common)
             else:
                 v3.VTextField(**common)
-            v3.VTooltip(meta["help"], activator="parent", location="end", max_width=280, open_delay=400)
+            v3.VTooltip(help_of(field, "left empty"), activator="parent", location="end", max_width=280, open_delay=400)
 
-
-def _label(field_name: str) -> str:
-    """ "spacing_mm" → "Spacing": the unit stands behind the value."""
-    return field_name.removesuffix("_mm").replace("_", " ").capitalize()
+    def _number(self, field: dataclasses.Field, common: dict[str, Any]) -> None:
+        key, meta = self.key(field.name), field.metadata
+        limits = {name: meta[limit] for name, limit in (("min", "minimum"), ("max", "maximum")) if meta[limit] is not None}
+        step = 1 if isinstance(field.default, int) else "any"
+        unset: dict[str, Any] = {"suffix": meta["unit"]}
+        if zero_means_unset(field):
+            empty = f"Number({key}) || ({key} = '')"  # on leaving the field: while 0.5 is typed, 0 stands there too
+            unset = {"suffix": (f"{key} ? '{meta['unit']}' : ''",), "placeholder": (self._unset_key(field.name),), "blur": empty}
+            unset |= {"persistent_placeholder": True, "__events": ["blur"]}
+        v3.VTextField(type="number", step=step, **unset, **limits, **common)
 
 
 def _typed(value: Any, default: Any) -> Any:

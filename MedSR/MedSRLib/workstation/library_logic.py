@@ -12,7 +12,7 @@ from trame_slicer.app.logic import BaseLogic
 from undo_stack import Signal
 
 from ..errors import InputError, MedSRError
-from ..io import formats
+from ..io import dicom_window, formats
 from ..io.series import SeriesInfo, stem_of, suffix_of
 from ..scene.nodes import add_node
 from .entries import Entries, Entry
@@ -23,13 +23,18 @@ logger = logging.getLogger(__name__)
 
 
 class LibraryLogic(BaseLogic[LibraryState]):
-    """Owns the open images. Emits `shown` with (original, result or None) when another pair is to be looked at."""
+    """Owns the open images.
+
+    Emits `shown` with (original, result or None) when another pair is to be looked at, `closed` with the images that left.
+    """
 
     shown = Signal(object, object)
+    closed = Signal(object)
 
     def __init__(self, server, slicer_app) -> None:
         super().__init__(server, slicer_app, LibraryState)
         self.entries = Entries()
+        self._turn = asyncio.Lock()
         self._waiting: Path | None = None
         self.data.has_sample = bool(self._samples())
 
@@ -48,7 +53,7 @@ class LibraryLogic(BaseLogic[LibraryState]):
     def open_path(self, path: str) -> None:
         """Open a file or folder of this computer, in the background."""
         if path.strip() and not self.data.loading:
-            create_task(self.load([Path(path.strip().strip("'\""))]))
+            create_task(self.load([Path(path.strip().strip("'\"")).expanduser()]))
 
     def open_upload(self, folder: Path, files: Sequence[Path]) -> None:
         """Open what was uploaded: volumes one by one; anything else is a folder of DICOM."""
@@ -56,7 +61,11 @@ class LibraryLogic(BaseLogic[LibraryState]):
         create_task(self.load(singles or (list(files) if len(files) == 1 else [folder])))
 
     async def load(self, paths: Sequence[Path], series: str = "") -> None:
-        """Open each path; the first failure is said on the page."""
+        """Open each path, after those that are being opened; the first failure is said on the page."""
+        async with self._turn:
+            await self._load(paths, series)
+
+    async def _load(self, paths: Sequence[Path], series: str) -> None:
         with self.state:
             self.data.loading, self.data.message = True, ""
         try:
@@ -78,7 +87,8 @@ class LibraryLogic(BaseLogic[LibraryState]):
             return
         frames = await asyncio.to_thread(formats.read, path, series)
         name = str(frames[0].meta.get("name") or stem_of(path))
-        entry = Entry(self.entries.new_id(), name, path, frames, series)
+        own_window = await asyncio.to_thread(dicom_window.window, frames[0])
+        entry = Entry(self.entries.new_id(), name, path, frames, series, own_window=own_window)
         self.add(entry)
         self.data.path = ""
 
@@ -113,7 +123,8 @@ class LibraryLogic(BaseLogic[LibraryState]):
     def close(self, entry_id: str) -> None:
         """Forget an image and what was made from it; its nodes leave the scene."""
         gone = self.entries.remove(entry_id)
-        kept = self.entries.get(self.data.original)
+        self.closed.emit(gone)
+        kept = self.entries.get(self.data.result) or self.entries.get(self.data.original)
         loaded = self.entries.loaded()
         self.select(kept.id if kept else loaded[-1].id) if kept or loaded else self._show(None, None)
         for node in [n for e in gone for n in (e.node, e.fidelity_node) if n is not None]:

@@ -81,7 +81,7 @@ class LibraryUI:
             v3.VProgressCircular(indeterminate=True, size=56, color="primary", v_if=(name.loading,))
             html.Div("Drop a thick-sliced volume here", classes="text-h6 mt-4")
             html.Div("NRRD, NIfTI, MetaImage or a DICOM folder. Nothing leaves this computer.", classes="medsr-hint mt-1 mb-5")
-            with html.Div(classes="d-flex justify-center", style="gap: 10px"):
+            with html.Div(classes="d-flex justify-center flex-wrap", style="gap: 10px"):
                 v3.VBtn("Open files", prepend_icon="mdi-file-outline", variant="tonal", click="window.medsr.pick(false)")
                 v3.VBtn("Open folder", prepend_icon="mdi-folder-outline", variant="tonal", click="window.medsr.pick(true)")
                 v3.VBtn(

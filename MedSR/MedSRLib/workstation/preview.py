@@ -6,20 +6,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import MedSRError
-from ..geometry import default_spacing_mm, plan_slices, swap_axis, through_plane_axis
+from ..geometry import SlicePlan, default_spacing_mm, plan_slices, swap_axis, through_plane_axis
 from ..volume import Volume
+
+ISOTROPIC = {"spacing_mm": "isotropic"}
+"""What an empty spacing means where there is no grid to reckon with."""
 
 
 def preview(volume: Volume, options: Mapping[str, Any]) -> str:
     """One sentence on the output grid for the task's options; the reason where there is none."""
     try:
-        stack = swap_axis(volume, through_plane_axis(volume, str(options["axis"])))
-        step, count = stack.spacing_mm[2], stack.shape[0]
-        asked = step / options["factor"] if options["factor"] else options["spacing_mm"] or default_spacing_mm(stack)
-        plan = plan_slices(stack, asked)
+        step, count, plan = _plan(volume, options)
     except MedSRError as error:
         return error.sentence()
     return f"{count} slices every {step:.3g} mm become {len(plan.targets_mm)} every {plan.spacing_mm:.3g} mm."
+
+
+def unset_texts(volume: Volume, options: Mapping[str, Any]) -> dict[str, str]:
+    """What stands in the empty fields of spacing and factor: what they come to, with the other options as they are."""
+    try:
+        step, _, plan = _plan(volume, options)
+    except MedSRError:
+        return ISOTROPIC
+    spacing = f"{plan.spacing_mm:.3g} mm"
+    return {"spacing_mm": spacing if options["factor"] else f"isotropic ({spacing})", "factor": f"{step / plan.spacing_mm:.3g} ×"}
+
+
+def _plan(volume: Volume, options: Mapping[str, Any]) -> tuple[float, int, SlicePlan]:
+    """(step in mm, number) of the acquired slices, and the grid that the options ask for."""
+    stack = swap_axis(volume, through_plane_axis(volume, str(options["axis"])))
+    step = stack.spacing_mm[2]
+    asked = step / options["factor"] if options["factor"] else options["spacing_mm"] or default_spacing_mm(stack)
+    return step, stack.shape[0], plan_slices(stack, asked)
 
 
 def slice_step_mm(volume: Volume, like: Volume | None = None) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -20,6 +21,8 @@ from trame_server.utils.asynchronous import create_task
 from ..errors import ResourceError
 from .app import Workstation
 from .gate import Gate
+
+PORT_REFUSED = (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL)
 
 
 def serve(files: list[str], port: int, open_browser: bool, announce: Callable[[str], None] | None) -> int:
@@ -39,6 +42,8 @@ def serve(files: list[str], port: int, open_browser: bool, announce: Callable[[s
     except KeyboardInterrupt:
         return 0  # Ctrl-C is how a server is meant to be stopped
     except OSError as error:
+        if error.errno not in PORT_REFUSED:
+            raise
         raise ResourceError(f"port {port} cannot be used ({error.strerror})", fix="choose another, or leave --port out") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

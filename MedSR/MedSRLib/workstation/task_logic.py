@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from ..io import formats
 from ..scene.aftercare import dress
 from ..scene.fidelity import add_fidelity
 from ..scene.nodes import add_node
+from .downloads import DICOM_ZIP
 from .entries import Entries, Entry
 from .form import OptionsForm
-from .preview import preview
+from .preview import ISOTROPIC, preview, unset_texts
 from .runner import Runner
 from .task_ui import TaskState, TaskUI
 from .transfer import safe_name
@@ -38,6 +39,7 @@ class TaskLogic(BaseLogic[TaskState]):
         super().__init__(server, slicer_app, TaskState)
         self._form, self._runner, self._entries, self._folder = form, runner, entries, folder
         self._original: Entry | None = None
+        self._of_job: Entry | None = None
         self.state.change(*form.keys)(self._preview)
 
     def set_ui(self, ui: TaskUI) -> None:
@@ -51,7 +53,7 @@ class TaskLogic(BaseLogic[TaskState]):
         self._original = original
         self._offer_segmentations()
         self._preview()
-        self.data.result = _result_card(result) if result else {}
+        self.data.result = _result_card(result, original) if original and result else {}
 
     def _offer_segmentations(self) -> None:
         """Any other loaded image may hold labels on the original's grid; the task says where one does not."""
@@ -62,25 +64,39 @@ class TaskLogic(BaseLogic[TaskState]):
 
     def _preview(self, **_values: Any) -> None:
         """Say what the options would give on the shown original."""
-        if self._original is None:
-            self.data.estimate = ""
-            return
-        try:
-            self.data.estimate = preview(self._original.frames[0], self._form.values())
-        except MedSRError as error:
-            self.data.estimate = error.sentence()
+        estimate, texts = "", ISOTROPIC
+        if self._original is not None:
+            volume = self._original.frames[0]
+            try:
+                values = self._form.values()
+                estimate, texts = preview(volume, values), unset_texts(volume, values)
+            except MedSRError as error:
+                estimate = error.sentence()
+        self.data.estimate = estimate
+        self._form.say_unset(texts)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs, or its result is being read."""
+        return self.data.busy
+
+    def forget(self, gone: Sequence[Entry]) -> None:
+        """Images were closed: a job on one of them has lost its purpose."""
+        if self._of_job in gone:
+            self.cancel()
 
     def cancel(self) -> None:
-        """Returns at once; the child is killed behind the scenes."""
-        self.data.cancelling = True
-        self._runner.cancel()
+        """Returns at once; the child is killed behind the scenes. Nothing where no job runs: another tab may be late."""
+        if self.data.busy:
+            self.data.cancelling = True
+            self._runner.cancel()
 
     async def run(self) -> None:
         """One job, from the click to the picture. Every failure becomes a sentence on the page."""
         original = self._original
         if original is None or self.data.busy:
             return
-        self.begin("Starting")
+        self.begin("Starting", original)
         try:
             event = await self._runner.run(self._specification(original), self.follow)
             self.finished.emit(await self._entry(original, event))
@@ -113,6 +129,8 @@ class TaskLogic(BaseLogic[TaskState]):
         report = {**event["report"], "seconds": event["seconds"]}
         frames = await asyncio.to_thread(formats.read, outputs["volume"])
         fidelity = await asyncio.to_thread(formats.read, outputs["fidelity"]) if "fidelity" in outputs else ()
+        if self.data.cancelling:  # meanwhile; also where the original was closed
+            raise Cancelled()
         number = len(self._entries.results_of(original.id)) + 1
         name = f"{original.name} interpolated" + (f" {number}" if number > 1 else "")
         entry = Entry(self._entries.new_id(), name, outputs["volume"], frames, source=original.id, outputs=outputs, report=report)
@@ -127,12 +145,16 @@ class TaskLogic(BaseLogic[TaskState]):
         await asyncio.sleep(REVEAL_DELAY_S)
         self.server.js_call("result_card", "scrollIntoView", {"block": "nearest", "behavior": "smooth"})
 
-    def begin(self, step: str) -> None:
+    def begin(self, step: str, original: Entry) -> None:
+        """A job on `original` starts: the page shows its progress until `end`."""
+        self._of_job = original
         with self.state:
             data = self.data
             data.busy, data.cancelling, data.percent, data.left, data.step, data.notes = True, False, 0.0, "", step, []
 
     def end(self) -> None:
+        """The job is over, well or not."""
+        self._of_job = None
         with self.state:
             self.data.busy, self.data.cancelling = False, False
 
@@ -164,8 +186,8 @@ def _time_left(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
 
 
-def _result_card(entry: Entry) -> dict[str, Any]:
-    """What the page says of a result, with its links."""
+def _result_card(entry: Entry, original: Entry) -> dict[str, Any]:
+    """What the page says of a result, with its links; DICOM is derived from DICOM only."""
     report = entry.report
     model = report.get("model")
     model = model.get("id", "") if isinstance(model, Mapping) else (model or "")
@@ -176,6 +198,7 @@ def _result_card(entry: Entry) -> dict[str, Any]:
         "Time": f"{float(report['seconds']):.1f} s" if report.get("seconds") is not None else "",
     }
     links = [("volume.nrrd", "NRRD"), ("volume.nii.gz", "NIfTI")]
+    links += [(f"volume.{DICOM_ZIP}", "DICOM (zip)")] if original.is_dicom else []
     links += [("fidelity.nrrd", "Fidelity map")] if entry.fidelity else []
     links += [("segmentation.nrrd", "Segmentation")] if "segmentation" in entry.outputs else []
     links += [("provenance", "Provenance")]

@@ -36,10 +36,11 @@ class TaskUI:
     start_clicked = Signal()
     cancel_clicked = Signal()
     evaluate_clicked = Signal()
-    evaluation_opened = Signal()
 
-    def __init__(self, server, form: OptionsForm, ready: str, evaluated: str) -> None:
-        self.typed_state, self._form, self._ready, self._evaluated = TypedState(server.state, TaskState), form, ready, evaluated
+    def __init__(self, server, form: OptionsForm, ready: str, evaluated: str, show_evaluation: str) -> None:
+        """ready, evaluated: JavaScript conditions. show_evaluation: a JavaScript statement."""
+        self.typed_state, self._form = TypedState(server.state, TaskState), form
+        self._ready, self._evaluated, self._show_evaluation = ready, evaluated, show_evaluation
 
     def build_panel(self) -> None:
         name, task = self.typed_state.name, load(self._form.task)
@@ -117,7 +118,7 @@ class TaskUI:
             variant="text",
             size="small",
             classes="mt-1",
-            click=self.evaluation_opened.emit,
+            click=self._show_evaluation,
             id="evaluation-open",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,9 @@ MAX_FILES = 20_000
 SPARE_DISK_BYTES = 512 * 1024**2
 CHUNK_BYTES = 1024**2
 NAME_LENGTH = 120
+NAME_BYTES = 200
+"""Systems allow 255 in UTF-8; what is made of a file adds an ending of its own."""
+MOST_FOLDERS = 8
 WEB = Path(__file__).with_name("web")
 
 
@@ -24,10 +28,17 @@ def safe_name(name: str) -> str:
     """A file name that can do no harm: one path component, letters, digits and ". _ -", not hidden, not too long."""
     parts = [p for p in re.split(r"[\\/]+", name) if p not in ("", ".", "..")]
     clean = re.sub(r"[^\w.\- ]", "_", "_".join(parts)).strip(" .")
-    if len(clean) > NAME_LENGTH:
-        suffixes = "".join(Path(clean).suffixes[-2:])[:20]
-        clean = clean[: NAME_LENGTH - len(suffixes)] + suffixes
+    if len(clean) > NAME_LENGTH or len(clean.encode()) > NAME_BYTES:
+        suffixes = "".join(Path(clean).suffixes[-2:])[-20:]
+        stem = clean[: NAME_LENGTH - len(suffixes)].encode()[: NAME_BYTES - len(suffixes.encode())]
+        clean = stem.decode(errors="ignore") + suffixes
     return clean or "file"
+
+
+def safe_path(name: str) -> Path:
+    """The name of a file in an uploaded folder, its folders kept: a header finds its voxels beside it. Each part as `safe_name` has it."""
+    parts = [safe_name(part) for part in re.split(r"[\\/]+", name) if part not in ("", ".", "..")]
+    return Path(*parts[-MOST_FOLDERS:]) if parts else Path(safe_name(name))
 
 
 class Transfer:
@@ -54,9 +65,12 @@ class Transfer:
         except MedSRError as error:
             shutil.rmtree(folder, ignore_errors=True)
             return web.json_response({"error": error.sentence()}, status=413 if isinstance(error, ResourceError) else 400)
-        except (ConnectionError, OSError, ValueError) as error:
+        except Exception as error:  # a tab that closed, a full disk, a body that is no form: nothing half-received stays
             shutil.rmtree(folder, ignore_errors=True)
             return web.json_response({"error": f"The upload failed: {error}."}, status=400)
+        except asyncio.CancelledError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self._on_upload(folder, files)
         return web.json_response({"files": len(files)})
 
@@ -69,8 +83,9 @@ class Transfer:
                 continue
             if len(files) == MAX_FILES:
                 raise ResourceError(f"more than {MAX_FILES} files at once", where="upload", fix="give the folder's path instead")
-            path = folder / safe_name(part.filename)
-            path = path if not path.exists() else folder / f"{len(files)}_{path.name}"[: NAME_LENGTH + 8]
+            path = folder / safe_path(part.filename)
+            path = path if not path.exists() else path.with_name(f"{len(files)}_{path.name}")
+            path.parent.mkdir(parents=True, exist_ok=True)
             limit -= await _store(part, path, limit)
             files.append(path)
         if not files:

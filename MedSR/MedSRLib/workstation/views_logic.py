@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import slicer.util
 from trame_server.utils.asynchronous import get_event_loop
 from trame_slicer.app.logic import BaseLogic
 from trame_slicer.core import LayoutManager, SlicerApp
@@ -14,6 +12,7 @@ from trame_slicer.rca_view import register_rca_factories
 from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..scene.fidelity import full_scale
+from ..scene.nodes import set_node
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import Entry
@@ -59,6 +58,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
     def set_ui(self, ui: ViewsUI) -> None:
         ui.reset_clicked.connect(self.fit)
         ui.auto_window_clicked.connect(self._auto_window)
+        ui.own_window_clicked.connect(self._own_window)
 
     @property
     def shown(self) -> tuple[Entry | None, Entry | None]:
@@ -78,7 +78,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         if is_new:
             self._acquired = in_plane_orientation(original.node)
             self._offer_modes()
-            self._auto_window()
+            self._set_window(original.own_window, original.window)
         self._show_frame(1)
         self._arrange()
 
@@ -203,20 +203,31 @@ class ViewsLogic(BaseLogic[ViewsState]):
             index = min(max(int(frame), 1), len(entry.frames)) - 1
             if entry.shown_frame != index:
                 entry.shown_frame = index
-                slicer.util.updateVolumeFromArray(entry.node, np.ascontiguousarray(entry.frames[index].array))
+                set_node(entry.node, entry.frames[index])
                 if entry.fidelity_node:
-                    slicer.util.updateVolumeFromArray(entry.fidelity_node, np.ascontiguousarray(entry.fidelity[index].array))
+                    set_node(entry.fidelity_node, entry.fidelity[index])
 
     def _auto_window(self) -> None:
+        self._set_window(None)
+
+    def _own_window(self) -> None:
+        self._set_window(self._original.own_window if self._original else None)
+
+    def _set_window(self, asked: tuple[float, float] | None, seen: tuple[float, float] | None = None) -> None:
+        """Show what was seen last, else what is asked for, else what the grey values suggest."""
         if self._original is None:
             return
-        window = window_of(self._original.frames[0].array)
+        window = window_of(self._original.frames[0].array, asked)
+        self.data.has_own_window = self._original.own_window is not None
         self.data.low, self.data.high = window.lowest, window.highest
         self.data.step = (window.highest - window.lowest) / WINDOW_STEPS
-        self.data.window = [window.low, window.high]
-        self._apply_window(window.low, window.high)
+        low, high = seen or (window.low, window.high)
+        self.data.window = [low, high]
+        self._apply_window(low, high)
 
     def _apply_window(self, low: float, high: float) -> None:
+        if self._original:
+            self._original.window = (low, high)
         unit = str(self._original.frames[0].meta.get("units") or "") if self._original else ""
         self.data.window_text = f"{low:.4g} to {high:.4g} {unit}".rstrip()
         for entry in (self._original, self._result):

@@ -24,6 +24,7 @@ class ViewsState:
     high: float = 1.0
     step: float = 0.01
     window_text: str = ""
+    has_own_window: bool = False
     smooth: bool = False
     overlay: bool = False
     cursor: bool = False
@@ -38,14 +39,16 @@ class ViewsUI:
 
     reset_clicked = Signal()
     auto_window_clicked = Signal()
+    own_window_clicked = Signal()
 
     def __init__(self, server) -> None:
         self.typed_state = TypedState(server.state, ViewsState)
 
     def build_probe(self) -> None:
-        """The values under the cursor."""
+        """A line for the values under the cursor; it keeps its place while there are none, so that the views keep their size."""
         name = self.typed_state.name
-        html.Span("{{ " + name.probe + " }}", v_if=(f"{name.cursor} && {name.probe}",), classes="medsr-probe", id="probe")
+        with html.Div(classes="medsr-probe", v_if=(f"{name.cursor} && {name.has_volume}",)):
+            html.Span("{{ " + name.probe + " }}", v_if=(name.probe,), id="probe")
 
     def build_bar(self) -> None:
         name = self.typed_state.name
@@ -81,9 +84,11 @@ class ViewsUI:
                 limits = {"min": (name.low,), "max": (name.high,), "step": (name.step,)}
                 v3.VRangeSlider(v_model=(name.window,), hide_details=True, color="primary", id="window-range", **limits)
                 with html.Div(classes="d-flex align-center mt-2"):
-                    v3.VSwitch(v_model=(name.smooth,), label="Smooth the pixels on screen", hide_details=True, id="smooth")
+                    v3.VSwitch(v_model=(name.smooth,), label="Smooth the pixels", hide_details=True, id="smooth")
                     v3.VSpacer()
-                    v3.VBtn("Auto", size="small", variant="tonal", click=self.auto_window_clicked.emit)
+                    look = {"size": "small", "variant": "tonal", "classes": "ml-2"}
+                    v3.VBtn("File", v_if=(name.has_own_window,), click=self.own_window_clicked.emit, id="window-file", **look)
+                    v3.VBtn("Auto", click=self.auto_window_clicked.emit, id="window-auto", **look)
                 html.Div("Applies to original and result alike. Off: every stored voxel is drawn as it is.", classes="medsr-hint mt-2")
 
     def _frames(self, name) -> None:

@@ -57,7 +57,7 @@ window.medsr = (() => {
   window.addEventListener("dragenter", (e) => { if (holdsFiles(e) && ++depth) document.body.classList.add("medsr-dragging"); });
   window.addEventListener("dragleave", (e) => { if (holdsFiles(e) && --depth <= 0) { depth = 0; document.body.classList.remove("medsr-dragging"); } });
   window.addEventListener("dragover", (e) => { if (holdsFiles(e)) e.preventDefault(); });
-  window.addEventListener("drop", (e) => { depth = 0; if (holdsFiles(e)) drop(e); });
+  window.addEventListener("drop", (e) => { depth = 0; if (holdsFiles(e)) drop(e).catch(() => set(names.message, "What was dropped cannot be read; give its path instead.")); });
 
   return { pick };
 })();
