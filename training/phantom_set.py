@@ -94,15 +94,25 @@ def _save(path: Path, **arrays: np.ndarray) -> None:
 
 def case(seed: int, cache: Path = CACHE) -> Case:
     """A test case with all its views."""
-    made, test = phantom(seed, 3, cache), split()["test"]
-    views = []
+    return viewed(seed, phantom(seed, 3, cache))
+
+
+def small_case() -> Case:
+    """A ninth of a test case in size: a quick check that the generator still makes what it made."""
+    seed = split()["small"]["seed"]
+    return viewed(seed, lung_phantom.Phantom(seed, field=32).render())
+
+
+def viewed(seed: int, made: lung_phantom.Slices) -> Case:
+    """A phantom of three slices through each test kernel at each noise level."""
+    micro, test, views = _whole(made.micro), split()["test"], []
     for k, kernel in enumerate(test["kernels"]):
-        clean = degrade.projected(made.micro.astype(np.float32), degrade.KERNELS[kernel], made.clinical_mm)
+        clean = degrade.projected(micro.astype(np.float32), degrade.KERNELS[kernel], made.clinical_mm)
         for n, noise_hu in enumerate(test["noise_hu"]):
             rng = np.random.default_rng((seed, k, n))
             noisy = clean + degrade.noise(clean.shape, degrade.KERNELS[kernel], made.clinical_mm, noise_hu, rng)
             views.append(View(kernel, noise_hu, _whole(noisy)))
-    return Case(seed, made.micro, made.labels, made.clinical_mm, made.thickness_mm, tuple(views))
+    return Case(seed, micro, made.labels, made.clinical_mm, made.thickness_mm, tuple(views))
 
 
 def sha256(case: Case) -> str:
@@ -120,8 +130,8 @@ def block_means(case: Case) -> list[float]:
 
 
 def differences(case: Case) -> str:
-    """ "" where the case is the frozen one, to the bit or to rounding; else what differs."""
-    entry = next(e for e in split()["test"]["cases"] if e["seed"] == case.seed)
+    """Empty where the case is the frozen one, to the bit or to rounding; else what differs."""
+    entry = next(e for e in [*split()["test"]["cases"], split()["small"]] if e["seed"] == case.seed)
     if sha256(case) == entry["sha256"]:
         return ""
     worst = float(np.abs(np.subtract(block_means(case), entry["block_means"])).max())
@@ -135,16 +145,22 @@ def freeze(first_seed: int, count: int, kernels: list[str], noise_hu: list[float
         "train": {"first_seed": 1000, "count": 200},
         "validation": {"first_seed": 5000, "count": 4},
         "test": {"kernels": kernels, "noise_hu": noise_hu, "cases": [{"seed": first_seed + k} for k in range(count)]},
+        "small": {"seed": 8000},
     }
     SPLIT.write_text(json.dumps(content), encoding="utf-8")
     split.cache_clear()
-    for entry in content["test"]["cases"]:
-        made = case(entry["seed"])
+    for entry, made in [*((entry, case(entry["seed"])) for entry in content["test"]["cases"]), (content["small"], small_case())]:
         entry |= {"sha256": sha256(made), "block_means": block_means(made)}
-    rows = ",\n   ".join(json.dumps(entry) for entry in content["test"].pop("cases"))
-    text = json.dumps(content, indent=1).replace('"test": {', f'"test": {{\n  "cases": [\n   {rows}\n  ],')
-    SPLIT.write_text(text + "\n", encoding="utf-8")
+    SPLIT.write_text(_readable(content), encoding="utf-8")
     split.cache_clear()
+
+
+def _readable(content: dict[str, Any]) -> str:
+    """JSON with one line for each case."""
+    rows = ",\n   ".join(json.dumps(entry) for entry in content["test"]["cases"])
+    short = content | {"test": content["test"] | {"cases": "CASES"}, "small": "SMALL"}
+    text = json.dumps(short, indent=1).replace('"CASES"', f"[\n   {rows}\n  ]")
+    return text.replace('"SMALL"', json.dumps(content["small"])) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
