@@ -96,10 +96,12 @@ def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
     return [*out, image]
 
 
-INSIDE_MM, OUTSIDE_MM, STEP_MM = 0.35, 1.3, 0.02
-LEAST_LUMEN_MM = 0.5
-"""Radius of the airways whose walls are measured."""
+INSIDE_MM, OUTSIDE_MM, STEP_MM = 0.7, 1.3, 0.02
+LEAST_LUMEN_MM = 0.7
+"""Radius of the airways whose walls are measured: a blurred edge must have room to fall."""
 MOST_WALL_MM = 0.9
+SHARP_MM = 0.25
+"""Walls that cross the slice so obliquely that the true edge is wider are left out."""
 
 
 class Profiles(NamedTuple):
@@ -129,6 +131,12 @@ def wall_profiles(labels: np.ndarray, micro_mm: float, most: int = 400) -> Profi
     return Profiles(border[good].astype(float), normals[good], micro_mm)
 
 
+def sharp(true: np.ndarray, profiles: Profiles) -> Profiles:
+    """Those whose edge in the true image is at most SHARP_MM wide."""
+    good = walls(true, profiles)[:, 0] <= SHARP_MM
+    return Profiles(profiles.points[good], profiles.normals[good], profiles.micro_mm)
+
+
 def offsets() -> np.ndarray:
     """Positions along a profile in mm, from inside the lumen outwards."""
     return np.arange(-INSIDE_MM, OUTSIDE_MM, STEP_MM)
@@ -146,7 +154,7 @@ def walls(image: np.ndarray, profiles: Profiles) -> np.ndarray:
     nan where the image shows no wall there: no peak 50 HU above the foam outside.
     """
     along, at = sampled(image, profiles), offsets()
-    lumen = along[:, at < -INSIDE_MM / 2].min(1)
+    lumen = along[:, at < -0.1].min(1)
     zone = np.where(at[None] <= MOST_WALL_MM, along, -np.inf)
     peak = zone.argmax(1)
     height, foam = zone.max(1), along[:, at > MOST_WALL_MM].mean(1)

@@ -53,7 +53,7 @@ class Prepared:
 
 def prepared(case: phantom_set.Case, distance: ct_metrics.SlicedWasserstein) -> Prepared:
     true, labels = case.micro[1].astype(np.float32), case.labels[1]
-    profiles = ct_metrics.wall_profiles(labels, case.clinical_mm / degrade.FACTOR)
+    profiles = ct_metrics.sharp(true, ct_metrics.wall_profiles(labels, case.clinical_mm / degrade.FACTOR))
     features, powers = distance.features(true, case.seed), ct_metrics.band_powers(true)
     inside = ct_metrics.regions(labels)
     return Prepared(case, true, inside, labels != lung_phantom.PLEURA, profiles, ct_metrics.walls(true, profiles), features, powers)

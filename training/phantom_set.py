@@ -1,6 +1,6 @@
 """The phantoms that train, validate and test: which seeds, and the frozen test set with its checksums.
 
-    python -m training.phantom_set --verify    # generate the test set anew and compare it with splits/lung_phantom.json
+    python -m training.phantom_set --verify    # is the test set that of splits/lung_phantom.json? (anew: --cache EMPTY_FOLDER)
     python -m training.phantom_set --train 24  # fill training/cache beforehand; training does it as well
 
 A test case is one phantom seen through two kernels that nothing was trained on, at two levels of noise. All arrays are rounded to
@@ -171,7 +171,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for seed in seeds("train", options.train) + (seeds("validation") if options.train else []):
         phantom(seed, cache=options.cache)
-    wrong = [text for seed in seeds("test") if (text := differences(case(seed, options.cache)))] if options.verify else []
+    if not options.verify:
+        return 0
+    wrong = [text for seed in seeds("test") if (text := differences(case(seed, options.cache)))]
     sys.stdout.write("".join(text + "\n" for text in wrong) or "as committed\n")
     return int(bool(wrong))
 
