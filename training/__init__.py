@@ -6,6 +6,9 @@
         --trainer.devices 4 --trainer.strategy ddp                                      # several GPUs
     python -m training.train fit --config training/configs/sr-cyclegan.yaml            # or sr-unit, cyclegan, unit, ct-super-resolver
         --model.init_args.mm_weight 0                                                   # without the multi-modality loss
+    python -m training.phantom_set --verify                                            # is the frozen test set what it was?
+    python -m training.evaluate_ct --models sr-cyclegan=CHECKPOINT … --data FOLDER --out DIR   # phantoms, and a real chest CT
+    python -m training.evaluate_bone --models bone=CHECKPOINT --data FOLDER --out DIR          # ct-super-resolver-bone
     python -m training.evaluate --data FOLDER/cardiac/acdc_5mm --models slice-refiner slice-autoencoder --out DIR
     python -m training.anatomy --data FOLDER --out DIR                                      # brain, prostate, spine, heart …
     python -m training.figures --data FOLDER/cardiac/acdc_5mm --models slice-refiner --out DIR

@@ -46,7 +46,7 @@ def regions(truth: np.ndarray, pixel_mm: tuple[float, float]) -> list[tuple[np.n
 def _deep(truth: np.ndarray, pixel_mm: tuple[float, float]) -> np.ndarray:
     from scipy import ndimage
 
-    labels, count = ndimage.label(truth > _otsu(truth))
+    labels, count = ndimage.label(truth > otsu(truth))
     if not count:
         return np.zeros(truth.shape, bool)
     sizes = ndimage.sum_labels(np.ones_like(labels), labels, np.arange(1, count + 1))
@@ -54,7 +54,7 @@ def _deep(truth: np.ndarray, pixel_mm: tuple[float, float]) -> np.ndarray:
     return ndimage.distance_transform_edt(np.pad(head, 1), sampling=pixel_mm)[1:-1, 1:-1] > DEEP_MM
 
 
-def _otsu(image: np.ndarray) -> float:
+def otsu(image: np.ndarray) -> float:
     """Otsu 1979: the threshold of the largest variance between both sides."""
     counts, edges = np.histogram(image, 256)
     centres = (edges[:-1] + edges[1:]) / 2

@@ -31,13 +31,14 @@ def ssim(reference: np.ndarray, image: np.ndarray, data_range: float, mask: np.n
     leaves out a border of 5 pixels where no mask is given. Slices narrower than the 11-pixel window get edge padding.
     """
     reference, image = (_pad_to(a.astype(np.float64), 11) for a in (reference, image))
-    whole = _ssim_map(reference, image, data_range)
+    whole = ssim_map(reference, image, data_range)
     if mask is not None and mask.any():
         return float(whole[: mask.shape[0], : mask.shape[1]][mask].mean())
     return float(whole[5:-5, 5:-5].mean())
 
 
-def _ssim_map(x: np.ndarray, y: np.ndarray, data_range: float) -> np.ndarray:
+def ssim_map(x: np.ndarray, y: np.ndarray, data_range: float) -> np.ndarray:
+    """(h, w): what `ssim` takes the mean of; edges are mirrored."""
     from scipy.ndimage import gaussian_filter
 
     def blur(a: np.ndarray) -> np.ndarray:
