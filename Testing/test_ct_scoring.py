@@ -13,6 +13,7 @@ pytest.importorskip("lightning")
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from MedSRLib.tasks import ct_evaluation  # noqa: E402
 from scipy import ndimage  # noqa: E402
 
 from training import bone, ct_metrics, degrade, evaluate_bone, evaluate_ct, lung_phantom, paired_ct, phantom_set  # noqa: E402
@@ -77,7 +78,7 @@ def test_the_distance_is_nothing_of_the_same_and_grows_with_blur_and_lost_contra
 def test_power_is_counted_in_its_band():
     """A wave of 1.5 clinical Nyquist frequencies: 1.5 / 16 cycles a micro-CT pixel."""
     wave = np.tile(np.sin(2 * np.pi * 1.5 / 16 * np.arange(256)), (256, 1))
-    powers = ct_metrics.band_powers(wave)
+    powers = ct_evaluation.band_powers(wave)
     assert powers.argmax() == 2 and powers[2] > 100 * np.delete(powers, 2).max()
 
 

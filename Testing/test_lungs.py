@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from MedSRLib import lungs
 from MedSRLib.errors import InputError
+from MedSRLib.intensity import HOUNSFIELD
 
 SPACING = (1.5, 1.5, 3.0)
 
@@ -55,6 +56,20 @@ def test_without_lung_it_says_so():
         lungs.mask(outside_alone, (0.7, 0.7, 1.0))
 
 
+def test_gas_in_bowel_is_no_lung(chest):
+    hu, both = chest
+    gas = np.where(both & (hu < -500), np.random.default_rng(0).normal(-990, 15, hu.shape), hu)
+    with pytest.raises(InputError, match="gas alone"):
+        lungs.mask(gas, SPACING)
+
+
+def test_the_part_of_the_body_that_is_lung(chest):
+    hu, both = chest
+    share = lungs.share_of_body(hu, both)
+    assert share[36] == pytest.approx(both[36].sum() / (both[36] | (hu[36] >= -500)).sum()) and 0.2 < share[36] < 0.5
+    assert lungs.share_of_body(np.full((1, 4, 4), -1000), np.zeros((1, 4, 4), bool)) == 0
+
+
 def test_a_crop_inside_a_lung_is_all_lung():
     crop = np.random.default_rng(0).normal(-850, 40, (6, 80, 80))
     assert lungs.mask(crop, (0.7, 0.7, 1.0)).mean() > 0.95
@@ -62,8 +77,8 @@ def test_a_crop_inside_a_lung_is_all_lung():
 
 def test_hounsfield_units_come_back_unclamped():
     hu = np.array([-3024.0, -1000.0, 0.0, 3071.0])
-    assert np.allclose(lungs.normalised(hu), [-2.024, 0, 1, 4.071])
-    assert np.allclose(lungs.hounsfield(lungs.normalised(hu)), hu, atol=1e-3)
+    assert np.allclose(HOUNSFIELD.read(hu), [-2.024, 0, 1, 4.071])
+    assert np.allclose(HOUNSFIELD.written(HOUNSFIELD.read(hu)), hu, atol=1e-3)
 
 
 def test_the_real_chest_agrees_with_an_independent_segmentation(data_dir):

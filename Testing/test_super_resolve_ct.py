@@ -14,9 +14,10 @@ from ct_models import make_model
 from MedSRLib import cli, jobs, models, run, tasks
 from MedSRLib.errors import Cancelled, InputError, MedSRError, ModelError, OptionError, ResourceError
 from MedSRLib.geometry_region import Box, finer_in_plane, pixel_weights
+from MedSRLib.intensity import PADDING_HU
 from MedSRLib.io import formats, slabs
 from MedSRLib.run import Progress
-from MedSRLib.tasks import ct_engine, ct_input, ct_network, ct_parts, ct_region
+from MedSRLib.tasks import ct_engine, ct_network, ct_parts, ct_region
 from MedSRLib.tasks.super_resolve_ct import Options, super_resolve_ct
 from MedSRLib.volume import Volume
 from test_ramp import AXIAL, OBLIQUE, ORIENTATIONS, truth_of
@@ -570,4 +571,4 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
 
 
 def test_every_error_of_this_task_is_one_of_the_family():
-    assert issubclass(InputError, MedSRError) and ct_input.PADDING_HU < -1100
+    assert issubclass(InputError, MedSRError) and PADDING_HU < -1100

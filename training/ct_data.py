@@ -14,6 +14,7 @@ import lightning as L
 import numpy as np
 import torch
 from MedSRLib import lungs
+from MedSRLib.intensity import HOUNSFIELD
 from torch.utils.data import DataLoader, Dataset
 
 from . import degrade, lung_phantom, phantom_set, volumes
@@ -119,7 +120,7 @@ def turned(image: np.ndarray, turn: int) -> np.ndarray:
 
 def as_batch(clinical: np.ndarray, micro: np.ndarray) -> dict[str, torch.Tensor]:
     """HU → what networks take."""
-    return {name: torch.from_numpy(lungs.normalised(np.ascontiguousarray(hu))) for name, hu in (("clinical", clinical), ("micro", micro))}
+    return {name: torch.from_numpy(HOUNSFIELD.read(np.ascontiguousarray(hu))) for name, hu in (("clinical", clinical), ("micro", micro))}
 
 
 class Pairs(Dataset):

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from MedSRLib import lungs
+from MedSRLib.intensity import HOUNSFIELD
+from MedSRLib.tasks.ct_parts import Enlarger
+from MedSRLib.tasks.super_resolve_ct import FACTOR
 
 from . import degrade
 
@@ -40,10 +42,7 @@ def wiener(scan: Scan) -> np.ndarray:
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    import torch
-    from MedSRLib.networks import scales
-
-    return scales.bicubic(torch.from_numpy(image.astype(np.float32))[None, None])[0, 0].numpy()
+    return Enlarger((image.shape[0], image.shape[1]), FACTOR).bicubic(image)
 
 
 PLAIN: dict[str, Method] = {"bicubic": bicubic, "Wiener, bicubic": wiener}
@@ -58,9 +57,9 @@ def learned(module: Any) -> Method:
         at, around = len(scan.clinical) // 2, module.slices // 2
         if around > at:
             raise ValueError(f"the network takes {module.slices} slices; there are {len(scan.clinical)}")
-        given = lungs.normalised(scan.clinical[at - around : at + around + 1])
+        given = HOUNSFIELD.read(scan.clinical[at - around : at + around + 1])
         with torch.inference_mode():
-            return lungs.hounsfield(module(torch.from_numpy(given)[None])[0, 0].numpy())
+            return HOUNSFIELD.written(module(torch.from_numpy(given)[None])[0, 0].numpy())
 
     return enlarge
 

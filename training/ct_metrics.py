@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from MedSRLib import metrics
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from . import lung_phantom
 
@@ -40,18 +40,6 @@ def fidelity(true: np.ndarray, made: np.ndarray, inside: dict[str, np.ndarray]) 
         if mask.any():
             out |= {f"psnr_{name}": metrics.psnr(true, made, RANGE_HU, mask), f"ssim_{name}": float(whole[mask].mean())}
     return out
-
-
-BANDS = ((0.0, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 8.0))
-"""Of spatial frequency, in the clinical image's Nyquist frequencies: what clinical pixels can hold ends at 1."""
-
-
-def band_powers(image: np.ndarray) -> np.ndarray:
-    """(5,): power in each of BANDS, HU² a pixel, under a Hann window, mean taken away."""
-    window = np.hanning(image.shape[0])[:, None] * np.hanning(image.shape[1])[None]
-    power = np.abs(fft.rfft2((image - image.mean()) * window)) ** 2 / np.square(window).sum()
-    frequency = 16 * np.hypot(fft.fftfreq(image.shape[0])[:, None], fft.rfftfreq(image.shape[1])[None])
-    return np.array([power[(frequency >= low) & (frequency < high)].mean() for low, high in BANDS])
 
 
 LEVELS, PATCH, PROJECTIONS = 4, 7, 128

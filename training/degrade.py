@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from MedSRLib import metrics
 from scipy import fft
 
 FACTOR = 8
@@ -169,16 +170,10 @@ def wiener(clinical: np.ndarray, kernel: Kernel, clinical_mm: float, sigma_hu: f
     fy, fx = frequencies(wide.shape, clinical_mm)  # type: ignore[arg-type]
     h = mtf(kernel, np.hypot(fy, fx)) * np.sinc(fy * clinical_mm) * np.sinc(fx * clinical_mm)
     n = sigma_hu**2 * noise_power(kernel, wide.shape, clinical_mm)  # type: ignore[arg-type]
-    seen = ring_means(_windowed_power(wide), np.hypot(fy, fx), clinical_mm)
+    seen = ring_means(metrics.windowed_power(wide), np.hypot(fy, fx), clinical_mm)
     scene = np.maximum(seen - n, 1e-3 * seen)  # what is left of the blurred scene; S = scene / |H|²
     restored = fft.irfft2(fft.rfft2(wide) * scene / (scene + n + 1e-6 * scene.max()) / np.maximum(h, 0.05), s=wide.shape)
     return restored[MARGIN:-MARGIN, MARGIN:-MARGIN] + clinical.mean()
-
-
-def _windowed_power(image: np.ndarray) -> np.ndarray:
-    """Power a pixel on the half spectrum, under a Hann window, so that borders do not leak."""
-    window = np.hanning(image.shape[0])[:, None] * np.hanning(image.shape[1])[None]
-    return np.abs(fft.rfft2(image * window)) ** 2 / np.square(window).sum()
 
 
 def ring_means(power: np.ndarray, frequency: np.ndarray, pixel_mm: float, rings: int = 24) -> np.ndarray:

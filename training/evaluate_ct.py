@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "MedSR"))
 
 from MedSRLib import lungs  # noqa: E402
+from MedSRLib.tasks import ct_evaluation  # noqa: E402
 
 from training import ct_data, ct_figure, ct_methods, ct_metrics, degrade, lung_phantom, phantom_set, volumes  # noqa: E402
 
@@ -54,7 +56,7 @@ class Prepared:
 def prepared(case: phantom_set.Case, distance: ct_metrics.SlicedWasserstein) -> Prepared:
     true, labels = case.micro[1].astype(np.float32), case.labels[1]
     profiles = ct_metrics.sharp(true, ct_metrics.wall_profiles(labels, case.clinical_mm / degrade.FACTOR))
-    features, powers = distance.features(true, case.seed), ct_metrics.band_powers(true)
+    features, powers = distance.features(true, case.seed), ct_evaluation.band_powers(true)
     inside = ct_metrics.regions(labels)
     return Prepared(case, true, inside, labels != lung_phantom.PLEURA, profiles, ct_metrics.walls(true, profiles), features, powers)
 
@@ -91,11 +93,13 @@ def score(method: ct_methods.Method, items: list[Prepared], distance: ct_metrics
             made = method(scan(item, view)).astype(np.float32)
             rows.append({"seed": item.case.seed, "kernel": view.kernel, "noise_hu": view.noise_hu} | row(item, view, made))
             features.append(distance.features(made, item.case.seed))
-            powers.append(ct_metrics.band_powers(made) / item.powers)
+            powers.append(ct_evaluation.band_powers(made) / item.powers)
     views = len(items[0].case.views)
     levels = distance.distances([item.features for item in items for _ in range(views)], features)
     means = means_of(rows) | {"distance": float(levels.mean())} | {f"distance_level_{k}": float(d) for k, d in enumerate(levels)}
-    means |= {f"power_{low:g}_{high:g}": float(p) for (low, high), p in zip(ct_metrics.BANDS, np.mean(powers, 0), strict=True)}
+    means |= {
+        f"power_{low:g}_{high:g}": float(p) for (low, high), p in zip(pairwise(ct_evaluation.BAND_EDGES), np.mean(powers, 0), strict=True)
+    }
     kinds = sorted({(r["kernel"], r["noise_hu"]) for r in rows})
     by_view = {f"{k}, {n:g} HU": means_of([r for r in rows if (r["kernel"], r["noise_hu"]) == (k, n)]) for k, n in kinds}
     return {"rows": rows, "means": means, "by_view": by_view}

@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from . import degrade, lung_phantom
+sys.path.insert(0, str(Path(__file__).parents[1] / "MedSR"))
+
+from . import degrade, lung_phantom  # noqa: E402
 
 HERE = Path(__file__).parent
 SPLIT = HERE / "splits/lung_phantom.json"

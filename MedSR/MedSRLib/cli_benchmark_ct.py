@@ -110,7 +110,7 @@ def _task(volume: Volume, values: dict[str, Any]) -> None:
     from .tasks.super_resolve_ct import Options, super_resolve_ct
 
     how = {"method": "bicubic"} if values["method"] == "bicubic" else {"model": values["method"]}
-    super_resolve_ct((volume,), Options(**how, device=values["device"], any_modality=True))
+    super_resolve_ct((volume,), Options(**how, device=values["device"], any_modality=True, region="all"))
 
 
 def _growth(values: dict[str, Any], last: tuple[int, float]) -> list[tuple[int, float]]:

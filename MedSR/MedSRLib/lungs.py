@@ -1,4 +1,4 @@
-"""Where the lungs are in a chest CT, and Hounsfield units as the networks take them.
+"""Where the lungs are in a chest CT.
 
 By threshold and morphology, as Zheng et al., "Multi-modality super-resolution loss", 2020, section 2.5, after Hu, Hoffman and
 Reinhardt, "Automatic lung segmentation", IEEE TMI 2001: air, without what touches the border, the largest parts, holes and
@@ -10,12 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import InputError
+from .intensity import PADDING_HU
 
-OFFSET_HU, SCALE_HU = 1000.0, 1000.0
 AIR_HU = -500.0
 """Between lung and soft tissue; iterated thresholds of chest CT end within 100 HU of it (Hu 2001)."""
-PADDING_HU = -1500.0
-"""No tissue is below: −2000 and −3024 are what scanners write outside the field of view."""
 CLOSING_MM = 6.0
 """Vessels and walls up to twice as wide are taken into the mask."""
 LEAST_ML = 1.0
@@ -24,14 +22,10 @@ LEAST_SHARE = 0.1
 """A part much smaller than the largest is no lung."""
 
 
-def normalised(hu: np.ndarray) -> np.ndarray:
-    """HU → what networks take: (HU + 1000) / 1000, float32, so that air is 0 and water 1; nothing is clamped."""
-    return ((np.asarray(hu, np.float32) + OFFSET_HU) / SCALE_HU).astype(np.float32)
-
-
-def hounsfield(normal: np.ndarray) -> np.ndarray:
-    """The way back from `normalised`."""
-    return (np.asarray(normal, np.float32) * SCALE_HU - OFFSET_HU).astype(np.float32)
+EMPTIEST_HU = -1024
+"""What counts as no more than air where means are taken: scanners write noise below −1000 or cut it off here."""
+GAS_HU = -950.0
+"""Mean of gas in bowel and windpipe lies below it, that of lung above: emphysema is what is below it within a lung (Gevenois 1995)."""
 
 
 def mask(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
@@ -42,11 +36,19 @@ def mask(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     air = (hu < AIR_HU) & (hu >= PADDING_HU)
     inside = _without_outside(air, hu)
     kept = _large_parts(inside, float(np.prod(spacing_mm)) / 1000)
+    fix = "give a mask, or check that this is a chest CT in HU"
     if not kept.any():
-        raise InputError(
-            "no lung was found: no large region of air inside the body", fix="give a mask, or check that this is a chest CT in HU"
-        )
+        raise InputError("no lung was found: no large region of air inside the body", fix=fix)
+    level = float(np.maximum(hu[kept], EMPTIEST_HU).mean())
+    if level < GAS_HU:
+        raise InputError(f"no lung was found: the air inside the body is gas alone ({level:.0f} HU)", fix=fix)
     return _closed(kept, spacing_mm)
+
+
+def share_of_body(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """(z,): the part of each slice of the body that is lung; 0 where there is no body."""
+    body = np.count_nonzero(lungs | (hu >= AIR_HU), axis=(1, 2))
+    return np.count_nonzero(lungs, axis=(1, 2)) / np.maximum(body, 1)
 
 
 OUTSIDE_HU = -970.0
@@ -67,7 +69,7 @@ def _without_outside(air: np.ndarray, hu: np.ndarray) -> np.ndarray:
         labels, _ = ndimage.label(air[z] | (hu[z] < PADDING_HU))
         border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
         border = border[border > 0]
-        if border.size and min(ndimage.mean(np.maximum(hu[z], -1024), labels, border)) < OUTSIDE_HU:
+        if border.size and min(ndimage.mean(np.maximum(hu[z], EMPTIEST_HU), labels, border)) < OUTSIDE_HU:
             kept[z][np.isin(labels, border)] = False
     return kept
 
@@ -82,7 +84,7 @@ def _large_parts(inside: np.ndarray, voxel_ml: float) -> np.ndarray:
         return np.zeros(inside.shape, bool)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return np.isin(labels, np.flatnonzero((sizes * voxel_ml >= LEAST_ML) & (sizes >= LEAST_SHARE * sizes.max())))
+    return ((sizes * voxel_ml >= LEAST_ML) & (sizes >= LEAST_SHARE * sizes.max()))[labels]
 
 
 def _closed(kept: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:

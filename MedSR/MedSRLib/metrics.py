@@ -135,11 +135,16 @@ def band_powers(image: np.ndarray, edges: Sequence[float]) -> np.ndarray:
 
     edges: (n + 1) increasing radii in cycles a pixel, 0.5 being the image's Nyquist frequency. nan where a band holds no frequency.
     """
-    window = np.hanning(image.shape[0])[:, None] * np.hanning(image.shape[1])[None]
-    power = np.abs(np.fft.rfft2((image - image.mean()) * window)) ** 2 / max(float(np.square(window).sum()), 1e-30)
+    power = windowed_power(image - image.mean())
     radius = np.hypot(np.fft.fftfreq(image.shape[0])[:, None], np.fft.rfftfreq(image.shape[1])[None])
     bands = [power[(radius >= low) & (radius < high)] for low, high in zip(edges, edges[1:], strict=False)]
     return np.array([band.mean() if band.size else np.nan for band in bands])
+
+
+def windowed_power(image: np.ndarray) -> np.ndarray:
+    """(h, w // 2 + 1): power spectral density on the half spectrum, squared units a pixel, under a Hann window: borders do not leak."""
+    window = np.hanning(image.shape[0])[:, None] * np.hanning(image.shape[1])[None]
+    return np.abs(np.fft.rfft2(image * window)) ** 2 / max(float(np.square(window).sum()), 1e-30)
 
 
 def snli(generated: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:

@@ -13,16 +13,18 @@ import numpy as np
 from .. import tiles
 from ..errors import DependencyError
 from ..geometry_region import finer_in_plane
+from ..intensity import HOUNSFIELD, Intensity
 from ..io.slabs import new_array, release
 from ..run import Progress
 from ..volume import Volume
 from .card_range import outside
 from .ct_compose import Composer
-from .ct_input import Intensity, check_finite, grid_warnings, intensity_for, why_not_hu
+from .ct_input import check_finite, grid_warnings, intensity_for, why_not_hu
+from .ct_lungs import Where, where
 from .ct_network import MOST_CONTEXT, Network
 from .ct_plan import JobPlan, plan_job
 from .ct_planes import Planes
-from .ct_region import Region, cut, mask_of
+from .ct_region import Region, cut
 from .slice_input import check_frames
 from .super_resolve_ct import FACTOR, Options, Result
 
@@ -31,13 +33,14 @@ AGREEMENT_HU = 2.0
 DERIVATION = "Super-resolved by MedSR: detail is computed, not acquired. Research software."
 LUNG_WINDOW = (-1350.0, 150.0)
 """HU from black to white in the picture."""
+LIMITED_TO = {"mask": ", in the mask", "lungs": ", in the lungs", "all": ""}
 SLICES_SHARE = 0.3
 """Part of the progress that interpolating the slices afterwards gets."""
 
 
 @dataclass
 class Job:
-    """What all slices have in common. network: None for bicubic; inside: (z, y, x) bool, the mask, or None.
+    """What all slices have in common. network: None for bicubic.
 
     trial: what Planes.try_a_tile found.
     """
@@ -47,7 +50,7 @@ class Job:
     intensity: Intensity
     plan: JobPlan
     grid: tiles.Plan
-    inside: np.ndarray | None
+    where: Where
     warnings: list[str]
     trial: dict[str, Any] = field(default_factory=dict)
 
@@ -87,12 +90,12 @@ def _prepare(frames: Sequence[Volume], options: Options, mask: Volume | None) ->
     margin = (network.slices // 2, MOST_CONTEXT) if network else (0, MOST_CONTEXT)
     regions = [cut(frame, options.roi, margin, intensity.in_hu) for frame in frames]
     warnings += [*regions[0].warnings, *grid_warnings(regions[0].volume)]
-    inside = None if mask is None else mask_of(mask, frames[0], regions[0])
     plan = plan_job(regions[0].volume, len(frames), options)
     plan.check()
     context = network.context if network else 0
     grid = tiles.plan(regions[0].volume.shape[1:], size=options.tile, context=context, overlap=options.overlap)  # type: ignore[arg-type]
-    return Job(options, network, intensity, plan, grid, inside, warnings), regions
+    asked = "all" if network is None and options.region == "auto" else options.region  # bicubic is the same everywhere
+    return Job(options, network, intensity, plan, grid, where(frames, mask, regions[0], asked, intensity.in_hu), warnings), regions
 
 
 def _network(options: Options, warnings: list[str]) -> Network:
@@ -106,8 +109,8 @@ def fill(region: Region, job: Job, progress: Progress) -> tuple[tuple[Volume, Vo
     out, expected = new_array(shape, region.volume.array.dtype), new_array(shape, np.float32)
     has_error = job.network is not None and job.network.gives_error
     how: dict[str, Any] = {"intensity": job.intensity, "has_error": has_error, "consistent": job.options.consistent}
-    composer = Composer(region, FACTOR, inside=job.inside, **how)
-    planes = Planes(region, job.network, job.intensity, job.grid, job.inside, job.options.batch_size)
+    composer = Composer(region, FACTOR, inside=job.where.inside, **how)
+    planes = Planes(region, job.network, job.intensity, job.grid, job.where.inside, job.options.batch_size)
     if not job.trial:
         job.trial.update(planes.try_a_tile(progress))
     seconds = job.trial.get("seconds_a_tile", 0.0) * job.grid.count * shape[0] * job.plan.frames
@@ -141,7 +144,7 @@ def _slices_between(made: list[tuple[Volume, Volume]], job: Job, progress: Progr
 def _report(job: Job, region: Region, facts: dict[str, Any], frames: int) -> dict[str, Any]:
     scan, network, grid = region.volume, job.network, job.grid
     agreement = job.trial.get("disagreement_rms", 0.0)
-    if agreement > AGREEMENT_HU * job.intensity.scale / Intensity.scale:
+    if agreement > AGREEMENT_HU * job.intensity.scale / HOUNSFIELD.scale:
         job.warnings.append(
             f"tiles cut differently differ by {agreement:.1f} (RMS): this model looks at whole tiles, so leave their size as it is"
         )
@@ -149,7 +152,7 @@ def _report(job: Job, region: Region, facts: dict[str, Any], frames: int) -> dic
         "task": "super_resolve_ct",
         "method": job.options.method,
         "model": network.facts() if network else None,
-        "why": f"{network.card.id} on {network.device}" if network else "bicubic was asked for",
+        "why": f"{network.card.id} on {network.device}{LIMITED_TO[job.where.part]}" if network else "bicubic was asked for",
         "grid": {
             "factor": FACTOR,
             "shape": list(job.plan.shape),
@@ -160,6 +163,7 @@ def _report(job: Job, region: Region, facts: dict[str, Any], frames: int) -> dic
         },
         "plan": asdict(job.plan) | {"seconds": round(job.trial.get("seconds_a_tile", 0.0) * grid.count * job.plan.slices * frames, 1)},
         "tiles": {"a_slice": grid.count, "kept": grid.rows.kept, "context": grid.context, "overlap": grid.rows.overlap, **job.trial},
+        "detail": job.where.facts(),
         "scan": facts,
         "units": job.intensity.unit,
         "frames": frames,

@@ -11,9 +11,10 @@ from .. import metrics
 from ..errors import DependencyError, InputError
 from ..geometry import same_grid
 from ..geometry_region import Ranges, crop, place_of
+from ..intensity import HOUNSFIELD
 from ..run import Progress
 from ..volume import Volume
-from .ct_input import Intensity, check_finite, filled, name_of, padding_of
+from .ct_input import check_finite, filled, name_of, padding_of
 from .ct_parts import Enlarger
 from .evaluate_ct import Options, Result
 from .slice_input import check_frames
@@ -93,12 +94,12 @@ def _inside(mask: Volume | None, reference: Volume, ranges: Ranges, factor: int)
 
 def _compared(reference: np.ndarray, made: np.ndarray, inside: np.ndarray | None, factor: int, plain: Enlarger) -> Compared:
     """Padding is left out of what is measured, and filled, so that no figure sees its edge."""
-    padding = padding_of(reference, Intensity())
+    padding = padding_of(reference, HOUNSFIELD)
     clean = filled(reference, padding)
     truth = clean if factor == 1 else None
     scan = plain.average(clean) if factor == 1 else clean
     padded = np.zeros(scan.shape, bool) if padding is None else (plain.average(padding) > 0 if factor == 1 else padding)
-    return Compared(truth, scan, filled(made, padding_of(made, Intensity())), ~padded if inside is None else inside & ~padded)
+    return Compared(truth, scan, filled(made, padding_of(made, HOUNSFIELD)), ~padded if inside is None else inside & ~padded)
 
 
 def _images(one: Compared, plain: Enlarger) -> dict[str, np.ndarray]:
@@ -110,7 +111,7 @@ def _row(one: Compared, image: np.ndarray, plain: Enlarger, data_range: float) -
     fine = plain.nearest(one.inside)
     departure = (plain.average(image) - one.scan)[one.inside].astype(np.float64)
     against = plain.nearest(one.scan) if one.truth is None else one.truth
-    ratios = _powers(image) / _powers(against)
+    ratios = band_powers(image) / band_powers(against)
     return {
         "psnr_db": None if one.truth is None else metrics.psnr(one.truth, image, data_range, fine),
         "ssim": None if one.truth is None else metrics.ssim(one.truth, image, data_range, fine),
@@ -121,7 +122,8 @@ def _row(one: Compared, image: np.ndarray, plain: Enlarger, data_range: float) -
     }
 
 
-def _powers(image: np.ndarray) -> np.ndarray:
+def band_powers(image: np.ndarray) -> np.ndarray:
+    """Power of a fine image (8h, 8w) in each of the bands between BAND_EDGES, squared units a pixel."""
     return metrics.band_powers(image.astype(np.float64), [edge * 0.5 / FACTOR for edge in BAND_EDGES])
 
 

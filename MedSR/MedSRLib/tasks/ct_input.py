@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..intensity import HOUNSFIELD, PADDING_HU, Intensity
 from ..volume import Volume
 
-PADDING_HU = -1500.0
-"""Below this no tissue and no air is: what scanners and software write around the field of view (−2000, −3024, −32768)."""
 AIR_HU = -200.0
 """A volume of unknown modality counts as CT in HU where its values go below this: other modalities have no negative values."""
 HIGHEST_HU = 70000.0
@@ -21,23 +19,6 @@ SQUARE = 0.01
 """Largest relative difference of a pixel's sides that still counts as square."""
 PERCENTILES = (0.5, 99.5)
 """Of an image that is not in HU: what a model that reads HU is given as 0 and 1."""
-
-
-@dataclass(frozen=True)
-class Intensity:
-    """What a network reads: (value − offset) / scale. in_hu: whether the values are HU, where padding can be told by its value."""
-
-    offset: float = -1000.0
-    scale: float = 1000.0
-    in_hu: bool = True
-    unit: str = "HU"
-
-    def read(self, values: np.ndarray) -> np.ndarray:
-        """float32."""
-        return (values.astype(np.float32) - np.float32(self.offset)) / np.float32(self.scale)
-
-    def written(self, values: np.ndarray) -> np.ndarray:
-        return values * np.float32(self.scale) + np.float32(self.offset)
 
 
 def check_finite(frames: Sequence[Volume]) -> None:
@@ -79,7 +60,7 @@ def intensity_for(volume: Volume, stated: dict[str, Any] | None, any_modality: b
         return Intensity(float(stated["offset"]), float(stated["scale"]), False, str(stated.get("unit", "")))
     why = why_not_hu(volume)
     if not why:
-        return Intensity()
+        return HOUNSFIELD
     if not any_modality:
         raise InputError(why, where=name_of(volume), fix="give CT in HU, or allow it by {any_modality}")
     low, high = (float(p) for p in np.percentile(volume.array, PERCENTILES))
@@ -114,7 +95,7 @@ def filled(plane: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
     if padding is None:
         return plane.astype(np.float32)
     if padding.all():
-        return np.full(plane.shape, -1000.0, np.float32)
+        return np.full(plane.shape, HOUNSFIELD.offset, np.float32)
     from scipy.ndimage import distance_transform_edt
 
     rows, columns = distance_transform_edt(padding, return_distances=False, return_indices=True)

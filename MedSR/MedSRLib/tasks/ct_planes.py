@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import tiles
+from ..intensity import Intensity
 from ..run import Progress
-from .ct_input import Intensity, filled, padding_of
+from .ct_input import filled, padding_of
 from .ct_network import Network
 from .ct_region import Region
 

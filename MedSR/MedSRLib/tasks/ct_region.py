@@ -10,8 +10,9 @@ import numpy as np
 from ..errors import InputError, OptionError
 from ..geometry import same_grid
 from ..geometry_region import Box, Ranges, crop, is_along, resample_along, voxels_inside
+from ..intensity import HOUNSFIELD, PADDING_HU
 from ..volume import Volume
-from .ct_input import PADDING_HU, Intensity, filled, name_of, padding_of
+from .ct_input import filled, name_of, padding_of
 
 FORMS = "give x,y,z,width,depth,height in LPS mm, the same with three unit axes behind, or ijk,i0,i1,j0,j1,k0,k1 in voxels"
 OUTSIDE_HU = -2000.0
@@ -80,7 +81,7 @@ def _rotated(volume: Volume, box: Box, margin: tuple[int, int], in_hu: bool) -> 
     clean = volume
     padded = in_hu and bool((volume.array < PADDING_HU).any())
     if padded:  # a spline would ring around it
-        planes = [filled(plane, padding_of(plane, Intensity())) for plane in volume.array]
+        planes = [filled(plane, padding_of(plane, HOUNSFIELD)) for plane in volume.array]
         clean = volume.with_(array=np.stack(planes).astype(volume.array.dtype))
     wide, inside = resample_along(clean, box, margin=margin)
     if padded:
@@ -108,11 +109,15 @@ def mask_of(mask: Volume, volume: Volume, region: Region) -> np.ndarray:
     if not same_grid(mask, volume):
         raise InputError(f"the mask is not on the grid of {name_of(volume)}", where=name, fix="export it with the volume as its reference")
     labels = mask.with_(array=(mask.array != 0).astype(np.uint8), positions_mm=volume.positions_mm)
-    if region.box is not None:
-        turned, inside = resample_along(labels, region.box, order=0)
-        found = turned.array * inside
-    else:
-        found = labels.array if region.ranges is None else crop(labels, region.ranges).array
+    found = on_region(labels, region)
     if not found.any():
         raise InputError("the mask is empty" + (" within the region" if labels.array.any() else ""), where=name, fix="give another mask")
-    return found > 0
+    return found
+
+
+def on_region(labels: Volume, region: Region) -> np.ndarray:
+    """(z, y, x) bool on the region's grid, of a label volume on the grid of the scan."""
+    if region.box is not None:
+        turned, inside = resample_along(labels, region.box, order=0)
+        return turned.array * inside > 0
+    return (labels.array if region.ranges is None else crop(labels, region.ranges).array) > 0

@@ -17,6 +17,7 @@ TITLE = "Super-resolve CT"
 VERB = "super-resolve-ct"
 SUMMARY = "Make the pixels of a CT volume, or of a region of it, eight times finer per side, with a map of what to trust."
 METHODS = ("model", "bicubic")
+REGIONS = ("auto", "lungs", "all")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FACTOR = 8
 
@@ -41,6 +42,12 @@ class Options:
         "",
         "The region, x,y,z,width,depth,height: centre and size of a box in LPS mm; nine numbers more are the unit directions of its "
         "axes where it is rotated; or ijk,i0,i1,j0,j1,k0,k1 in voxels, ends not included; empty takes the whole volume.",
+    )
+    region: str = option(
+        "auto",
+        "Where the model adds detail, bicubic elsewhere, unless a mask is given: auto takes the lungs of a chest CT, and everything "
+        "where there are none.",
+        choices=REGIONS,
     )
     consistent: bool = option(
         False, "Make the result average back to the scan exactly, before rounding: its noise comes back with its values."
