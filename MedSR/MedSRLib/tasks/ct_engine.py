@@ -94,7 +94,7 @@ def _prepare(frames: Sequence[Volume], options: Options, mask: Volume | None) ->
     plan.check()
     context = network.context if network else 0
     grid = tiles.plan(regions[0].volume.shape[1:], size=options.tile, context=context, overlap=options.overlap)  # type: ignore[arg-type]
-    asked = "all" if network is None and options.region == "auto" else options.region  # bicubic is the same everywhere
+    asked = "none" if network is None and options.region == "auto" else options.region
     return Job(options, network, intensity, plan, grid, where(frames, mask, regions[0], asked, intensity.in_hu), warnings), regions
 
 

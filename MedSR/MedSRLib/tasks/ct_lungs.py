@@ -36,15 +36,15 @@ class Where:
 
 
 def where(frames: Sequence[Volume], mask: Volume | None, region: Region, asked: str, in_hu: bool) -> Where:
-    """A mask that is given comes first; then what was asked for: "auto", "lungs" or "all".
+    """A mask that is given comes first; then what was asked for: "auto", "lungs" or "all"; "none" where no detail is added at all.
 
     "auto" takes the lungs where the volume is a chest CT that shows some within the region, else everything. Raises InputError
     where "lungs" was asked for and there are none, ResourceError.
     """
     if mask is not None:
         return Where(mask_of(mask, frames[0], region), "mask", "a mask was given")
-    if asked == "all":
-        return Where(None, "all", "everything was asked for")
+    if asked in ("all", "none"):
+        return Where(None, "all", "everything was asked for" if asked == "all" else "bicubic is the same everywhere")
     try:
         found = _lungs(frames, region, in_hu, least=LEAST_OF_SLICE if asked == "auto" else 0.0)
     except InputError as error:
