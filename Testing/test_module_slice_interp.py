@@ -203,7 +203,7 @@ def test_what_is_typed_is_foretold_and_refused_before_the_click(a_page, a_sample
     assert a_page.ui.spacingSpinBox.enabled is False
     a_page.ui.factorSpinBox.value = 0.0
     a_page.ui.spacingSpinBox.value = 40.0
-    assert a_page.ui.previewLabel.text.startswith("spacing: 40 mm is coarser than the slices' own 5 mm;")  # no flag of the command
+    assert a_page.ui.previewLabel.text.startswith("Spacing: 40 mm is coarser than the slices' own 5 mm;")  # no flag of the command
     assert a_page.ui.applyButton.enabled is False
 
 
