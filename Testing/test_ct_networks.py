@@ -195,3 +195,14 @@ def test_bicubic_enlarging_is_pillows():
     image = torch.rand(6, 7)
     theirs = np.asarray(Image.fromarray(image.numpy()).resize((56, 48), Image.Resampling.BICUBIC))
     assert np.allclose(scales.bicubic(image[None, None])[0, 0].numpy(), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("tail", [(12,), (12, 8), (12, 8, 6)])
+def test_a_shorter_tail_gives_the_same_size_and_begins_with_the_enlarged_image(tail):
+    module = networks.build("ct_super_resolver", width=8, depth=1, tail=tail)
+    clinical = torch.rand(1, 1, 9, 12)
+    made = module.with_error(clinical)
+    assert made.value.shape == made.expected_error.shape == (1, 1, 72, 96)
+    assert torch.equal(made.value, scales.bicubic(clinical))
+    with pytest.raises(ValueError, match="one to three"):
+        networks.build("ct_super_resolver", tail=())

@@ -56,6 +56,17 @@ class Block(nn.Module):
         return x + self.body(x)
 
 
+class Head(nn.Conv2d):
+    """(n, inputs, h, w) → (n, 1, factor·h, factor·w)."""
+
+    def __init__(self, inputs: int, factor: int, size: int = 3) -> None:
+        super().__init__(inputs, factor * factor, size, padding=size // 2)
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(super().forward(x), self.factor)
+
+
 def shuffled(inputs: int, outputs: int) -> nn.Sequential:
     """(n, inputs, h, w) → (n, outputs, 2h, 2w)."""
     return nn.Sequential(conv(inputs, 4 * outputs), nn.PixelShuffle(2), nn.LeakyReLU(0.1, inplace=True))
@@ -72,7 +83,8 @@ def consistent(made: Tensor, measured: Tensor) -> Tensor:
 class CtSuperResolver(nn.Module):
     """(n, slices, h, w) → (n, 1, 8h, 8w), any size. Untrained it gives the enlarged middle slice itself.
 
-    width, depth: channels and number of the residual blocks. tail: channels after each pixel shuffle. attention: channel
+    width, depth: channels and number of the residual blocks. tail: channels after each pixel shuffle by 2, at most three of
+    them; the heads shuffle by what is left of 8, which costs far less than convolutions at full size. attention: channel
     attention, which looks at a whole tile, so that tiles then depend on where they are cut. skip: what the network
     corrects, "bicubic" or "nearest". consistency: the 8×8 means of the result are the input exactly, its noise included.
     """
@@ -80,20 +92,23 @@ class CtSuperResolver(nn.Module):
     factor, enlarged_input = scales.FACTOR, False
 
     def __init__(
-        self, slices: int = 1, width: int = 64, depth: int = 16, tail: tuple[int, int, int] = (48, 32, 16),
+        self, slices: int = 1, width: int = 64, depth: int = 16, tail: tuple[int, ...] = (48, 32, 16),
         attention: bool = False, skip: str = "bicubic", consistency: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        if not 1 <= len(tail) <= 3:
+            raise ValueError(f"tail must name one to three widths, not {len(tail)}")
         if skip not in ("bicubic", "nearest"):
             raise ValueError(f"skip must be 'bicubic' or 'nearest', not {skip!r}")
         self.slices, self.skip, self.consistency = scales.check_slices(slices), skip, consistency
         self.head = conv(slices, width)
         self.body = nn.Sequential(*(Block(width, attention) for _ in range(depth)), conv(width, width))
         self.tail = nn.Sequential(*(shuffled(i, o) for i, o in zip((width, *tail), tail, strict=False)))
-        self.value_head = conv(tail[-1], 1)
-        self.error_head = nn.Sequential(conv(tail[-1], 16, 1), nn.LeakyReLU(0.1, inplace=True), conv(16, 1))
-        nn.init.zeros_(self.value_head.weight)
-        nn.init.zeros_(self.value_head.bias)  # type: ignore[arg-type]
+        left = self.factor // 2 ** len(tail)
+        self.value_head = Head(tail[-1], left)
+        self.error_head = nn.Sequential(conv(tail[-1], 16, 1), nn.LeakyReLU(0.1, inplace=True), Head(16, left, 1))
+        for parameter in self.value_head.parameters():
+            nn.init.zeros_(parameter)
 
     def with_error(self, clinical: Tensor) -> Enlarged:
         """The result and its expected error, which learns without pulling at the result."""
