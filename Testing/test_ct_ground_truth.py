@@ -212,3 +212,17 @@ def test_what_cannot_be_is_refused(small_phantoms):
         ct_data.CtPatches(patch=8)
     with pytest.raises(FileNotFoundError, match="real false"):
         ct_data.CtPatches("nowhere", False, cases=2, patch=16).setup()
+
+
+def test_the_pseudo_inverse_of_an_acquisition_gives_back_what_was_acquired():
+    """A A⁺ y = y, and of all images that A makes y of, A⁺ y has the least energy: adding anything of A's null space adds energy."""
+    kernel, mm = degrade.KERNELS["lung"], 0.7
+    y = ndimage.gaussian_filter(np.random.default_rng(5).normal(0, 100, (24, 20)), 0.8)
+    x = degrade.pseudo_inverse(y, kernel, mm)
+    again = degrade.projected(x, kernel, mm)
+    assert np.sqrt(np.square(again - y).mean()) < 0.02 * y.std()
+    other = np.random.default_rng(6).normal(0, 10, x.shape)
+    invisible = other - degrade.pseudo_inverse(degrade.projected(other, kernel, mm), kernel, mm)
+    cosine = (x * invisible).sum() / np.linalg.norm(x) / np.linalg.norm(invisible)
+    assert abs(cosine) < 0.01
+    assert np.linalg.norm(degrade.projected(invisible, kernel, mm)) < 0.05 * np.linalg.norm(degrade.projected(other, kernel, mm))

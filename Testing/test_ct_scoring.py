@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from MedSRLib.tasks import ct_evaluation  # noqa: E402
 from scipy import ndimage  # noqa: E402
 
-from training import bone, ct_metrics, degrade, evaluate_bone, evaluate_ct, lung_phantom, paired_ct, phantom_set  # noqa: E402
+from training import bone, ct_calibration, ct_metrics, degrade, evaluate_bone, evaluate_ct, lung_phantom, paired_ct, phantom_set  # noqa: E402
 
 MICRO_MM = 0.0875
 
@@ -102,11 +102,14 @@ def checkpoint(folder: Path) -> Path:
 
 def test_the_command_scores_bicubic_wiener_and_a_network(small_test_set, tmp_path):
     arguments = ["--models", f"untrained={checkpoint(tmp_path)}", "--out", str(tmp_path / "out"), "--cases", "1"]
+    arguments += ["--consistent", "untrained"]
     results = evaluate_ct.main(arguments)
     plain, network = results["bicubic"]["means"], results["untrained"]["means"]
     assert network["psnr_all"] == pytest.approx(plain["psnr_all"], abs=1e-3) and network["distance"] == pytest.approx(
         plain["distance"], abs=1e-3
     )
+    kept, acquired = (results[f"untrained, {kind} back"]["means"] for kind in ("averages", "acquired"))
+    assert kept["residual_hu"] < 0.1 < network["residual_hu"] < acquired["residual_hu"]
     assert results["Wiener, bicubic"]["means"]["psnr_walls_vessels"] > plain["psnr_walls_vessels"]
     assert set(results["bicubic"]["by_view"]) == {"body, 20 HU", "body, 45 HU", "lung, 20 HU", "lung, 45 HU"}
     written = {path.name for path in (tmp_path / "out").iterdir()}
@@ -114,6 +117,29 @@ def test_the_command_scores_bicubic_wiener_and_a_network(small_test_set, tmp_pat
     assert json.loads((tmp_path / "out/figures.json").read_text())["micro-CT itself"]["solid_share"] == 1
     again = evaluate_ct.main(arguments)
     assert again["untrained"]["means"] == network
+
+
+def test_the_map_of_what_to_trust_is_compared_with_the_true_error(small_test_set, tmp_path, monkeypatch):
+    """An expected error that is twice the true one is told as 2, of every region and tenth; the files say what is returned."""
+    case = small_case()
+    made = case.micro[1] + np.random.default_rng(1).normal(0, 50, case.micro[1].shape).astype(np.float32)
+    monkeypatch.setattr(ct_calibration, "enlarged", lambda *_: (made, 2 * np.abs(made - case.micro[1])))
+    results = ct_calibration.main(["--models", "known", "--out", str(tmp_path), "--cases", "1"])
+    known = results["known"]
+    assert known["ratio_all"] == known["ratio_foam"] == known["ratio_by_view"]["lung, 45 HU"] == 2
+    assert np.array(known["mean_expected_hu"]) == pytest.approx(2 * np.array(known["mean_true_hu"]), abs=0.11)
+    assert np.mean(known["mean_true_hu"]) == pytest.approx(50 * np.sqrt(2 / np.pi), rel=0.01)
+    assert json.loads((tmp_path / "calibration.json").read_text()) == results
+    assert (tmp_path / "calibration.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_calibration_asks_the_task_itself(small_test_set):
+    case = small_case()
+    made, expected = ct_calibration.enlarged(case, case.views[0], "bicubic")
+    assert made.shape == expected.shape == case.micro[1].shape
+    assert expected.min() >= 0 and expected.mean() > 5
+    plain = evaluate_ct.ct_methods.bicubic(evaluate_ct.scan(evaluate_ct.prepared(case, ct_metrics.SlicedWasserstein()), case.views[0]))
+    assert np.abs(made - plain)[16:-16, 16:-16].max() <= 0.5  # its output is whole HU
 
 
 def test_the_scans_own_noise_is_found():

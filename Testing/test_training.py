@@ -154,7 +154,10 @@ def test_five_steps_train_resume_and_are_published(name, root, data_dir, tmp_pat
     again = train.main([*config, "--trainer.max_steps", "10", "--ckpt_path", str(checkpoint)])
     assert again.trainer.global_step == 10
     assert any(not torch.equal(v, before[k]) for k, v in again.model.network.state_dict().items())
-    folder = publish.publish(checkpoint, _complete_card(root, name, tmp_path), tmp_path / "shelf")
+    (tmp_path / "measured.json").write_text('{"psnr": 20.5}')
+    measured = {"somewhere": tmp_path / "measured.json"}
+    folder = publish.publish(checkpoint, _complete_card(root, name, tmp_path), tmp_path / "shelf", measured)
+    assert json.loads((folder / "card.json").read_text())["figures"]["somewhere"] == {"psnr": 20.5}
     monkeypatch.setenv(models.OWN_FOLDER, str(tmp_path / "shelf"))
     built, trained = models.build(folder.name), evaluate.from_checkpoint(checkpoint)
     assert all(torch.equal(v, built.state_dict()[k]) for k, v in trained.state_dict().items())

@@ -64,6 +64,33 @@ def learned(module: Any) -> Method:
     return enlarge
 
 
+def averaging_back(method: Method) -> Method:
+    """What `method` makes, changed so that its mean over each pixel of the scan is the scan: A = mean by 8, noise and all."""
+
+    def enlarge(scan: Scan) -> np.ndarray:
+        y = middle(scan)
+        return Enlarger((y.shape[0], y.shape[1]), FACTOR).consistent(method(scan), y)
+
+    return enlarge
+
+
+def acquired_back(method: Method) -> Method:
+    """What `method` makes, changed so that it would have been acquired as the scan was: A = point spread, then mean by 8; A known.
+
+    x + A⁺(y − A x) of the range–null-space decomposition (Wang et al., ICLR 2023); the noise of y is divided by the kernel's MTF.
+    """
+
+    def enlarge(scan: Scan) -> np.ndarray:
+        kernel, made = degrade.KERNELS[scan.kernel], method(scan)
+        lacking = middle(scan) - degrade.projected(made, kernel, scan.clinical_mm)
+        return made + degrade.pseudo_inverse(lacking, kernel, scan.clinical_mm)
+
+    return enlarge
+
+
+CONSISTENT = {"averages back": averaging_back, "acquired back": acquired_back}
+
+
 def networks(names: list[str]) -> dict[str, tuple[Method, str]]:
     """Each of `names`, a checkpoint of training.train or an installed model, with its sha256. LABEL=CHECKPOINT names it in the tables."""
     from MedSRLib import models

@@ -147,6 +147,30 @@ def acquired(micro: np.ndarray, kernel: Kernel, clinical_mm: float, sigma_hu: fl
     return clean + noise(clean.shape, kernel, clinical_mm, sigma_hu, rng) if sigma_hu else clean
 
 
+LEAST_KEPT = 1e-3
+"""Of A Aᵀ, beside its largest eigenvalue: frequencies that the kernel weakens to less than 3 % are not divided by it."""
+
+
+def pseudo_inverse(clinical: np.ndarray, kernel: Kernel, clinical_mm: float) -> np.ndarray:
+    """A⁺ = Aᵀ(A Aᵀ)⁻¹ of A = `projected`: (h, w) → (8h, 8w), the smallest image that A makes `clinical` of, up to LEAST_KEPT.
+
+    A is shift-invariant on the clinical grid, so that A Aᵀ is diagonal in its Fourier domain; edges are mirrored.
+    """
+    wide = np.pad(clinical, MARGIN, mode="symmetric")
+    impulse = np.zeros_like(wide)
+    impulse[0, 0] = 1
+    kept = fft.rfft2(mean_by_factor(blurred(_adjoint(impulse, kernel, clinical_mm), kernel, clinical_mm / FACTOR))).real
+    fine = _adjoint(fft.irfft2(fft.rfft2(wide) / np.maximum(kept, LEAST_KEPT * kept.max()), s=wide.shape), kernel, clinical_mm)
+    inner = slice(MARGIN * FACTOR, -MARGIN * FACTOR)
+    return fine[inner, inner]
+
+
+def _adjoint(clinical: np.ndarray, kernel: Kernel, clinical_mm: float) -> np.ndarray:
+    """Aᵀ of periodic images (the point spread function is symmetric): each pixel spread over its 8×8 finer ones, then blurred."""
+    spread = clinical.repeat(FACTOR, 0).repeat(FACTOR, 1) / FACTOR**2
+    return blurred(spread, kernel, clinical_mm / FACTOR)
+
+
 def slice_profile(thickness_mm: float, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """(offsets in mm, weights summing to 1), both (n,), n odd: a flat top with raised-cosine flanks, `thickness_mm` wide at half height.
 

@@ -165,9 +165,17 @@ def markdown(results: dict[str, dict[str, Any]], true: dict[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rounded(value: Any) -> Any:
+    """To four digits after the point, however deep."""
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
 def write(results: dict[str, dict[str, Any]], true: dict[str, float], folder: Path) -> None:
     (folder / "table.md").write_text(markdown(results, true), encoding="utf-8")
-    figures = {name: {k: r[k] for k in ("sha256", "means", "by_view")} for name, r in results.items()} | {"micro-CT itself": true}
+    figures = {name: {k: rounded(r[k]) for k in ("sha256", "means", "by_view")} for name, r in results.items()}
+    figures |= {"micro-CT itself": rounded(true)}
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     for file, rows in (
         ("table.csv", [{"method": n} | r["means"] for n, r in results.items()]),
@@ -189,6 +197,7 @@ def scored(name: str, identity: str, folder: Path) -> tuple[Path, dict[str, Any]
 def main(arguments: list[str] | None = None) -> dict[str, dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="*", default=[], help="checkpoints of training.train, or identifiers of installed models")
+    parser.add_argument("--consistent", nargs="*", default=[], help="of the methods named: also made consistent with the scan, both ways")
     parser.add_argument("--data", type=Path, default=None, help=f"folder that holds {ct_data.REAL}: also scores the real chest CT")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=phantom_set.CACHE)
@@ -199,6 +208,9 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, Any]]:
     items = [prepared(phantom_set.case(seed, options.cache), distance) for seed in phantom_set.seeds("test", options.cases)]
     scans = list(real_scans(options.data)) if options.data else []
     methods = {name: (method, "") for name, method in ct_methods.PLAIN.items()} | ct_methods.networks(options.models)
+    for name in options.consistent:
+        method, identity = methods[name]
+        methods |= {f"{name}, {kind}": (change(method), identity) for kind, change in ct_methods.CONSISTENT.items()}
     results = {}
     for name, (method, identity) in methods.items():
         path, known = scored(name, identity, options.out)

@@ -1,6 +1,7 @@
-"""Make a model folder of a checkpoint: python -m training.publish --checkpoint FILE --card training/cards/ID.json [--figures DIR].
+"""Make a model folder of a checkpoint: python -m training.publish --checkpoint FILE --card training/cards/ID.json [--figures NAME=PATH …].
 
 The card's text is written by hand in training/cards; network, arguments, size, checksum and measured figures are filled in.
+--figures puts what an evaluation wrote under that NAME: a JSON file, or a folder with figures.json and pictures.
 --begun-from WEIGHTS --share S publishes (1 - S) times the weights that a fine-tuning began from plus S times those it came to
 (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022): what it learned new, less of what it forgot.
 """
@@ -11,6 +12,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +57,19 @@ def save_weights(checkpoint: Path, target: Path, half: bool, begun_from: Path | 
 
 
 def publish(
-    checkpoint: Path, card: Path, root: Path, figures: Path | None = None, half: bool = False,
+    checkpoint: Path, card: Path, root: Path, figures: Mapping[str, Path] = {}, half: bool = False,
     begun_from: Path | None = None, share: float = 1.0,
 ) -> Path:  # fmt: skip
-    """Write root/<id>/ with weights, card, licence and figures (table, pictures) and verify what was written."""
+    """Write root/<id>/ with weights, card, licence and figures (tables, pictures) and verify what was written."""
     data = json.loads(card.read_text(encoding="utf-8"))
     folder = root / data["id"]
     folder.mkdir(parents=True, exist_ok=True)
     data["network"], data["arguments"] = save_weights(checkpoint, folder / models.WEIGHTS, half, begun_from, share)
     data["sha256"], data["bytes"] = models.sha256(folder / models.WEIGHTS), (folder / models.WEIGHTS).stat().st_size
-    if figures is not None:
-        data["figures"]["acdc_5mm"] = json.loads((figures / "figures.json").read_text(encoding="utf-8"))
-        for picture in sorted(figures.glob("*.png")):
+    for name, path in figures.items():
+        table = path / "figures.json" if path.is_dir() else path
+        data["figures"][name] = json.loads(table.read_text(encoding="utf-8"))
+        for picture in sorted(path.glob("*.png")) if path.is_dir() else ():
             shutil.copyfile(picture, folder / picture.name)
     shutil.copyfile(card.with_name(f"{data.pop('licence_file')}.txt"), folder / "LICENSE")
     (folder / "card.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -78,13 +81,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--card", type=Path, required=True)
-    parser.add_argument("--figures", type=Path, default=None, help="folder that training.evaluate wrote")
+    parser.add_argument("--figures", nargs="*", default=[], help="NAME=PATH: what an evaluation wrote, a folder or a JSON file")
     parser.add_argument("--root", type=Path, default=models.SHIPPED)
     parser.add_argument("--half", action="store_true", help="store the weights as float16")
     parser.add_argument("--begun-from", type=Path, default=None, help="checkpoint or .safetensors that the fine-tuning began from")
     parser.add_argument("--share", type=float, default=1.0, help="of the checkpoint in the average with --begun-from")
     o = parser.parse_args(arguments)
-    publish(o.checkpoint, o.card, o.root, o.figures, o.half, o.begun_from, o.share)
+    figures = {name: Path(path) for name, _, path in (one.partition("=") for one in o.figures)}
+    publish(o.checkpoint, o.card, o.root, figures, o.half, o.begun_from, o.share)
 
 
 if __name__ == "__main__":
