@@ -13,7 +13,7 @@ from MedSRLib import networks
 from MedSRLib.networks import scales
 from torch import Tensor
 
-from . import grids, losses, schedule
+from . import dsgan, grids, losses, schedule
 
 PIXEL_LOSSES = {"l1": lambda made, true: (made - true).abs().mean(), "charbonnier": losses.charbonnier}
 ERROR_SHOWN = 0.2
@@ -24,24 +24,29 @@ class CtSuperResolver(L.LightningModule):
     """network: name and arguments of the architecture. learning_rate: after warm-up; cosine to zero over the run.
 
     The loss is pixel_weight·(L1 or Charbonnier) + ssim_weight·(1 − SSIM) + gradient_weight·L1 of gradients +
-    error_weight·Laplace likelihood of the expected error, which moves the error's head alone.
+    error_weight·Laplace likelihood of the expected error, which moves the error's head alone. degradation: checkpoint of
+    training.dsgan, which then makes the clinical patch of the micro-CT, instead of the simulation, in training.
     """
 
     def __init__(
         self, network: str = "ct_super_resolver", arguments: dict[str, Any] | None = None, learning_rate: float = 5e-4,
         warm_up: int = 200, pixel_loss: str = "l1", pixel_weight: float = 1.0, ssim_weight: float = 0.1,
-        gradient_weight: float = 0.5, error_weight: float = 0.01,
+        gradient_weight: float = 0.5, error_weight: float = 0.01, degradation: str = "",
     ) -> None:  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
         self.pixel_loss = PIXEL_LOSSES[pixel_loss]
         self.network = networks.build(network, **(arguments or {})).to(memory_format=torch.channels_last)
+        self._degrade = [dsgan.trained(degradation)] if degradation else []  # in a list: it is not part of the checkpoint
 
     def forward(self, clinical: Tensor) -> Tensor:
         return self.network(clinical)
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        made, true, h = self.network.with_error(batch["clinical"]), batch["micro"], self.hparams
+        clinical, true, h = batch["clinical"], batch["micro"], self.hparams
+        for degrade in self._degrade:
+            clinical = degrade(true).expand_as(clinical)
+        made = self.network.with_error(clinical)
         parts = {
             "pixel": h.pixel_weight * self.pixel_loss(made.value, true),
             "ssim": h.ssim_weight * losses.ssim(made.value, true),
