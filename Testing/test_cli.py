@@ -432,3 +432,8 @@ def test_operations_are_counted():
 
     found = cli_benchmark_child.operations(run, 1e-3, {"device": "cpu"})
     assert found["gflop"] * 1e9 == 2304 and 0 < found["peak_share"] < 1
+
+
+def test_a_group_of_verbs_without_one_names_them(capsys):
+    assert cli.main(["models"]) == 3
+    assert "list|show|verify" in capsys.readouterr().err

@@ -132,7 +132,10 @@ class Verbs:
         """A parser for the verb, "one" or "one two"."""
         first, _, second = verb.partition(" ")
         place, word = (self._group(first), second) if second else (self._top, first)
-        return place.add_parser(word, help=_escaped(summary), description=_escaped(summary))
+        parser = place.add_parser(word, help=_escaped(summary), description=_escaped(summary))
+        if second:
+            place.metavar = "|".join(place.choices)  # where none is given, the error then names them
+        return parser
 
     def _group(self, word: str) -> Any:
         if word not in self._groups:
