@@ -15,7 +15,7 @@ LIBRARY = ROOT / "MedSR" / "MedSRLib"
 FLOORS = {
     "__init__": -1, "errors": -1, "volume": 0,
     "geometry": 1, "intensity": 1,
-    "tiles": 2, "metrics": 2, "motion": 2, "lungs": 2, "networks": 2,
+    "tiles": 2, "metrics": 2, "motion": 2, "lungs": 2, "tissue": 2, "outlines": 2, "networks": 2,
     "io": 3, "degrade": 3, "models": 3, "run": 3,
     "report": 4,
     "tasks": 5,
@@ -29,7 +29,7 @@ Errors are the ground."""
 DOORS_ONLY = ("slicer", "vtk", "qt", "ctk", "PySide6", "trame", "trame_slicer", "vtkmodules")
 """What floors 0 to 6 never import, not even inside a function."""
 HEAVY = ("torch", "skimage", "safetensors", "highdicom", "openslide", "cv2", "numpy", "scipy", "SimpleITK", "pydicom", "matplotlib", "rich")
-SLICER_LACKS = ("torch", "skimage", "safetensors", "highdicom", "openslide", "cv2", "matplotlib", "rich")
+SLICER_LACKS = ("torch", "skimage", "safetensors", "highdicom", "openslide", "tifffile", "imagecodecs", "PIL", "cv2", "matplotlib", "rich")
 """Not in every Slicer: whatever a page imports must do without."""
 FILE_LINES, FUNCTION_LINES = 400, 60
 
