@@ -111,12 +111,28 @@ def _reason(message: str) -> str:
 
 
 def _segments(facts: dict[str, str], path: Path) -> dict[str, Any]:
-    """{"segments": {label value: name}} of a Slicer segmentation, else nothing."""
+    """{"segments": {label value: name}, "segment_colours": {label value: RGB}, "segment_offset": (x, y, z)} of a
+    Slicer segmentation, else nothing. The offset is where its array begins in the image that it was drawn on.
+    """
     if suffix_of(path) != ".seg.nrrd":
         return {}
     found = {m[1] for key in facts if (m := re.fullmatch(r"(Segment\d+)_ID", key))}
     named = {int(facts.get(f"{s}_LabelValue", "0")): facts.get(f"{s}_Name", facts[f"{s}_ID"]) for s in found}
-    return {"segments": dict(sorted(named.items()))}
+    colours = {int(facts.get(f"{s}_LabelValue", "0")): _colour(facts.get(f"{s}_Color", "")) for s in found}
+    offset = tuple(int(part) for part in facts.get("Segmentation_ReferenceImageExtentOffset", "0 0 0").split()[:3])
+    return {
+        "segments": dict(sorted(named.items())),
+        "segment_colours": {label: rgb for label, rgb in sorted(colours.items()) if rgb},
+        "segment_offset": offset,
+    }
+
+
+def _colour(text: str) -> tuple[int, ...]:
+    """RGB of three fractions of one, () where there are none."""
+    try:
+        return tuple(round(min(max(float(part), 0.0), 1.0) * 255) for part in text.split()) if len(text.split()) == 3 else ()
+    except ValueError:
+        return ()
 
 
 def _frame_times_ms(facts: dict[str, str], frames: int, image: Any) -> list[float | None]:

@@ -39,15 +39,17 @@ class PictureSource:
     def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """See Source.read."""
         if self._pixels is None:
-            self._pixels = self._decoded()
+            values = self.values()
+            self._pixels = as_rgb(values.astype(np.uint8) * 255 if values.dtype == bool else values, self.path)
         return self._pixels[y : y + height, x : x + width]
 
-    def _decoded(self) -> np.ndarray:
+    def values(self) -> np.ndarray:
+        """(h, w) or (h, w, channels) as stored; palette, CMYK and transparency as RGB or RGBA. Raises InputError where damaged."""
         try:
             image = self._image
-            if image.mode in ("P", "PA", "CMYK", "YCbCr", "1", "LA"):
+            if image.mode in ("P", "PA", "CMYK", "YCbCr", "LA"):
                 image = image.convert("RGBA" if "transparency" in image.info or image.mode in ("PA", "LA") else "RGB")
-            return as_rgb(np.asarray(image), self.path)
+            return np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise damaged(self.path, 0, 0, error) from error
 
