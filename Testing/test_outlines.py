@@ -89,6 +89,7 @@ def test_a_real_cancer_mask_becomes_outlines_of_the_same_area_and_place(data_dir
         read_outlines(path, (9950, 9950))
 
 
+@pytest.mark.slow
 def test_a_label_volume_of_histology_gives_a_slices_outline_with_its_pixel_size(data_dir):
     import SimpleITK as sitk
 

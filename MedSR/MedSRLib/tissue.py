@@ -20,6 +20,8 @@ CLOSING_UM = 150.0
 """Clefts and open glands up to this wide belong to the tissue."""
 OPENING_UM = 60.0
 """Threads and dust thinner than this do not."""
+PEN_UM = 100.0
+"""The narrowest stroke of a pen."""
 LEAST_SHARE = 0.005
 """A part smaller than this share of all tissue is dust."""
 LEAST_TISSUE = 0.0005
@@ -60,7 +62,7 @@ def find(rgb: np.ndarray, mpp_um: float, name: str = "slide") -> Tissue:
     closed in on all sides: a gland's lumen belongs to the gland. Raises InputError where the slide is blank.
     """
     colour = _chroma(rgb, mpp_um)
-    pen = pen_marks(rgb)
+    pen = pen_marks(rgb, mpp_um)
     stained = (colour > _threshold(colour, ~pen)) & ~pen
     mask = _cleaned(stained, mpp_um)
     if mask.mean() < LEAST_TISSUE:
@@ -69,16 +71,23 @@ def find(rgb: np.ndarray, mpp_um: float, name: str = "slide") -> Tissue:
     return Tissue(labels > 0, labels, pieces, _doubts(pieces, pen))
 
 
-def pen_marks(rgb: np.ndarray) -> np.ndarray:
-    """(h, w) bool: what only ink can be: green and cyan, pure blue, black, and pure red strokes. Purple and brown stain is kept.
+def pen_marks(rgb: np.ndarray, mpp_um: float) -> np.ndarray:
+    """(h, w) bool: strokes of what only ink can be: green and cyan, pure blue, black, pure red. Purple and brown stain is kept.
 
-    A pen in the very colour of the stain is not told apart.
+    Strokes are wider than PEN_UM; nuclei and folds as dark as ink are not. A pen in the very colour of the stain is not told apart.
     """
+    ink = _ink(rgb)
+    core = _shrunk(np.pad(ink, 1, mode="edge"), PEN_UM / 2 / mpp_um)[1:-1, 1:-1]
+    return _grown(core, PEN_UM / 2 / mpp_um + SMOOTHING_UM / mpp_um)
+
+
+def _ink(rgb: np.ndarray) -> np.ndarray:
     red, green, blue = (rgb[..., i].astype(np.int16) for i in range(3))
     most, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    green_ink = (green - red > 25) & (green - blue > -25) & (most - least > 40)
-    blue_ink = (blue - red > 70) & (blue - green > 30) & (green - red > 0)
-    black_ink = (most < 55) & (most - least < 18)
+    # Of H&E and of DAB green is the least of the three, or little above it.
+    green_ink = (green - red > 12) & (green - blue > -25) & (most - least > 25)
+    blue_ink = (blue - red > 50) & (green - red > -12) & (most < 210)
+    black_ink = (most < 55) & (most - least < 25)
     red_ink = (red - green > 140) & (red - blue > 110) & (green < 90)
     return green_ink | blue_ink | black_ink | red_ink
 

@@ -14,6 +14,8 @@ from .slide_source import Facts, TiledSource, as_rgb, check_piece, damaged, leve
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _ITEM, _END = 0xE000FFFE, 0xE0DDFFFE
+_PROBES = 16
+"""Tiles whose borders are looked at where their order is not stated."""
 _NOT_SQUARE = 1.05
 """Pixels that differ more in their sides are an exporter's guess, not a microscope's."""
 
@@ -36,7 +38,8 @@ class DicomSource(TiledSource):
         self._across = -(-size[0] // self._size[1])
         self._frame_at = self._positions()
         self._pieces = _pieces(path, start, self._header, self._size)
-        self.facts = _facts(self._header, size)
+        said = () if self._frame_at or get("DimensionOrganizationType", "") == "TILED_FULL" else self._guess_order()
+        self.facts = _facts(self._header, size, said)
 
     def tile_size(self, level: int) -> tuple[int, int]:
         return self._size
@@ -62,6 +65,35 @@ class DicomSource(TiledSource):
                 raise InputError("its frames do not lie on one grid of tiles", where=str(self.path), fix="convert it to OME-TIFF")
             found[y // self._size[0], x // self._size[1]] = number
         return found
+
+    def _guess_order(self) -> tuple[str, ...]:
+        """Where the file does not say how its frames follow, row by row or column by column: as neighbours fit better."""
+        down = -(-self.levels[0].height // self._size[0])
+        by_row = {(r, c): r * self._across + c for r in range(down) for c in range(self._across)}
+        by_column = {(r, c): c * down + r for r in range(down) for c in range(self._across)}
+        if min(down, self._across) < 2 or len(self._pieces) < len(by_row):
+            return ()
+        self._frame_at = min((by_row, by_column), key=self._misfit)
+        how = "row by row" if self._frame_at is by_row else "column by column"
+        return (f"the file does not say in what order its tiles lie; they fit best {how}",)
+
+    def _misfit(self, frame_at: dict[tuple[int, int], int]) -> float:
+        """Mean grey step across the borders of a few whole tiles, under one order."""
+        self._frame_at, steps = frame_at, []
+        whole = [
+            (r, c)
+            for r, c in frame_at
+            if (r + 1) * self._size[0] <= self.levels[0].height and (c + 1) * self._size[1] <= self.levels[0].width
+        ]
+        for row, column in whole[:: max(1, len(whole) // _PROBES)]:
+            tile = self._tile(0, row, column).astype(int)
+            if (row, column + 1) in whole:
+                steps.append(np.abs(tile[:, -1] - self._tile(0, row, column + 1)[:, 0]).mean())
+            if (row + 1, column) in whole:
+                steps.append(np.abs(tile[-1] - self._tile(0, row + 1, column)[0]).mean())
+        self._kept.clear()
+        self._bytes = 0
+        return float(np.mean(steps)) if steps else 0.0
 
     def _decoded(self, number: int, at: tuple[int, int]) -> np.ndarray:
         """One frame as RGB, through a copy of the header that holds this frame alone: the same in pydicom 2.4 and 3."""
@@ -169,11 +201,11 @@ def _fragments(file: BinaryIO) -> Any:
         file.seek(length, 1)
 
 
-def _facts(header: Any, size: tuple[int, int]) -> Facts:
-    mpp, source, said = _mpp(header, size)
+def _facts(header: Any, size: tuple[int, int], said: tuple[str, ...]) -> Facts:
+    mpp, source, more = _mpp(header, size)
     names = ("Manufacturer", "ManufacturerModelName", "SeriesInstanceUID", "SOPInstanceUID", "PhotometricInterpretation")
     properties = {name: str(header.get(name, "")) for name in names}
-    return Facts(mpp, source, "dicom", properties, warnings=said)
+    return Facts(mpp, source, "dicom", properties, warnings=said + more)
 
 
 def _mpp(header: Any, size: tuple[int, int]) -> tuple[tuple[float, float] | None, str, tuple[str, ...]]:
