@@ -76,7 +76,9 @@ def _edge(mask: np.ndarray, dark: np.ndarray, name: str, which: str) -> Line:
         raise InputError(f"its {which} cut edge is not straight enough to be found", where=name, fix="give the layout without refinement")
     slope, offset = np.polyfit(at[on], ends[on], 1)
     shift, tilt = _half_way(dark, at[on], offset + slope * at[on])
-    return Line(float(offset + shift - tilt * at[on].mean()), float(slope + tilt), float(at[on].min()), float(at[on].max()), float(on.mean()))
+    return Line(
+        float(offset + shift - tilt * at[on].mean()), float(slope + tilt), float(at[on].min()), float(at[on].max()), float(on.mean())
+    )
 
 
 def _most_supported(at: np.ndarray, ends: np.ndarray) -> tuple[float, float]:

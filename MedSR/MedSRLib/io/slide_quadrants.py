@@ -99,7 +99,9 @@ class _Quarter:
         name = f"{self.slide.path.name} ({NAMES[self.place]})"
         corner = corner_of(self.tissue[flip], self.dark[flip], name)
         height, width = self.tissue.shape
-        point = np.array([width - corner.point[0] if self.right else corner.point[0], height - corner.point[1] if self.low else corner.point[1]])
+        point = np.array(
+            [width - corner.point[0] if self.right else corner.point[0], height - corner.point[1] if self.low else corner.point[1]]
+        )
         angle = -corner.angle_deg if self.right != self.low else corner.angle_deg
         self._put(point, angle)
         if corner.square_deg > SQUARE_DEG:
