@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from MedSRLib.errors import InputError, OptionError, ResourceError
+from MedSRLib.errors import DependencyError, InputError, OptionError, ResourceError
 from MedSRLib.geometry_plane import Window, window
 from MedSRLib.io import slide_source
 from MedSRLib.io.slide_dicom import DicomSource
@@ -65,6 +66,15 @@ def test_every_level_shows_the_same_place():
     assert slide.levels[1].step == (2.0, 2.0), "51 pixels halved and cut to 25 are still two wide"
     for picture in from_each[1:]:
         assert np.abs(picture - from_each[0]).max() <= 1
+
+
+def test_what_a_level_drops_at_the_edge_is_shown_by_its_last_pixel():
+    """51 pixels halved are 25 of two: the 51st shows what the 49th and 50th do, whatever part of it is asked for."""
+    slide = ramp(51, 43, steps=(1, 2))
+    last = 4 * 49
+    assert slide.read(Window((48.0, 0.0, 51.0, 3.0), (1, 3)), level=1)[0, :, 0].tolist() == [last, last, last]
+    assert slide.read(Window((50.25, 0.0, 50.75, 3.0), (1, 1)), level=1)[0, 0, 0] == last
+    assert slide.read(Window((50.0, 0.0, 52.0, 2.0), (1, 1)), level=1)[0, 0, 0] == round((last + 255) / 2)
 
 
 def test_the_box_is_kept_exactly_and_the_pixel_size_gives_way():
@@ -274,3 +284,11 @@ def test_reading_a_whole_slide_in_bands_takes_the_memory_of_a_band(tmp_path):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert rows == 1250 and peak < 250e6
+
+
+def test_a_missing_library_is_named(data_dir, monkeypatch):
+    for library, name in (("openslide", "wsi/CMU-1-Small-Region.svs"), ("tifffile", "pairs/aaa0043/aaa0043_B.tiff"), ("PIL", None)):
+        path = data_dir / name if name else next((data_dir / "pairs/histo_landmarks").rglob("*.jpg"))
+        with monkeypatch.context() as without, pytest.raises(DependencyError, match="is missing, which reads .*; install"):
+            without.setitem(sys.modules, library, None)
+            open_slide(path)

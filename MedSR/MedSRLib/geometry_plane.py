@@ -66,19 +66,17 @@ def window(box: tuple[float, float, float, float], step: tuple[float, float]) ->
     return Window(box, (count[1], count[0]))
 
 
-def area_weights(edges: np.ndarray, start: int, stop: int) -> Any:
-    """Sparse (n, stop - start): what share of target pixel [edges[i], edges[i + 1]] each source pixel of [start, stop) covers.
+def area_weights(low: np.ndarray, high: np.ndarray, start: int, stop: int) -> Any:
+    """Sparse (n, stop - start): what share of target pixel [low[i], high[i]] each source pixel of [start, stop) covers.
 
-    edges: (n + 1,) increasing, in source pixels. A row sums to one where the target lies within the source, to less where it
-    reaches beyond.
+    low, high: (n,) in source pixels, within [start, stop]. Each row sums to one.
     """
     from scipy.sparse import csr_matrix
 
-    low, high = edges[:-1], edges[1:]
     first = np.clip(np.floor(low).astype(int), start, stop)
     count = np.maximum(np.clip(np.ceil(high).astype(int), start, stop) - first, 0)
     rows = np.repeat(np.arange(len(low)), count)
     source = np.repeat(first - (np.cumsum(count) - count), count) + np.arange(count.sum())
     covered = np.minimum(high[rows], source + 1) - np.maximum(low[rows], source)
     share = (covered / (high - low)[rows]).astype(np.float32)
-    return csr_matrix((share, (rows, source - start)), shape=(len(low), max(stop - start, 0)))
+    return csr_matrix((share, (rows, source - start)), shape=(len(low), stop - start))

@@ -6,30 +6,31 @@ import numpy as np
 
 from ..geometry_plane import area_weights
 
+_THIN = 1e-3
+"""Level pixels: what a picture's pixel still covers where the level ended before it."""
+
 
 class Axis:
-    """One direction of a block: which level pixels it reads (start, count), their weights, the share of each pixel inside."""
+    """One direction of a block: which level pixels it reads (start, count), their weights, the share of each pixel inside.
+
+    edges: (n + 1,) borders of the picture's pixels, level-0 pixels. step, length: the level's pixel size and number of pixels.
+    full: the slide's length, level-0 pixels. A level that drops the last, incomplete pixel is carried on by the one before it.
+    """
 
     def __init__(self, edges: np.ndarray, step: float, length: int, full: int) -> None:
         scaled = edges / step
-        self.start = int(np.clip(np.floor(scaled[0]), 0, length))
-        self.count = int(np.clip(np.ceil(scaled[-1]), 0, length)) - self.start
-        inside = np.clip(edges, 0, full)
-        self.inside = (np.diff(inside) / np.diff(edges)).astype(np.float32)
-        # A level that drops the last, incomplete pixel is carried on to the slide's edge by the pixel before it.
-        shown = np.minimum(np.clip(scaled, 0, None), max(length, 0))
-        self.weights = area_weights(_widened(shown, length), self.start, self.start + self.count)
+        self.start = int(np.clip(np.floor(scaled[0]), 0, length - 1))
+        stop = int(np.clip(np.ceil(scaled[-1]), self.start + 1, length))
+        self.count = stop - self.start
+        self.inside = (np.diff(np.clip(edges, 0, full)) / np.diff(edges)).astype(np.float32)
+        low = np.clip(scaled[:-1], self.start, stop - _THIN)
+        high = np.maximum(np.clip(scaled[1:], self.start, stop), low + _THIN / 2)
+        self.weights = area_weights(low, high, self.start, stop)
 
-
-def _widened(edges: np.ndarray, length: int) -> np.ndarray:
-    """Edges that keep increasing where the level ended before the picture: those pixels show the level's last one."""
-    flat = np.flatnonzero(np.diff(edges) <= 0)
-    if not flat.size:
-        return edges
-    edges = edges.copy()
-    for i in flat[flat > 0]:
-        edges[i + 1] = edges[i] + 1e-6
-    return np.minimum(edges, length)
+    @property
+    def is_inside(self) -> bool:
+        """Whether every pixel lies wholly on the slide."""
+        return bool((self.inside > 1 - 1e-6).all())
 
 
 def weighted(pixels: np.ndarray, down: Axis, across: Axis) -> np.ndarray:

@@ -145,14 +145,12 @@ class Slide:
         level = self.levels[number]
         across = Axis(grid.box[0] + np.arange(first, last + 1) * grid.step[0], level.step[0], level.width, self.size[0])
         down = Axis(grid.box[1] + np.arange(grid.shape[0] + 1) * grid.step[1], level.step[1], level.height, self.size[1])
-        background = np.array(self.source.facts.background, np.float32)
-        if across.count == 0 or down.count == 0:
-            return np.broadcast_to(background.astype(np.uint8), (grid.shape[0], last - first, 3)).copy()
         pixels = self.source.read(number, across.start, down.start, across.count, down.count)
         mean = weighted(pixels, down, across)
-        inside = np.outer(down.inside, across.inside)[..., None]
-        mean = mean * inside + background * (1 - inside)
-        return np.floor(mean + 0.5).astype(np.uint8)
+        if not (down.is_inside and across.is_inside):
+            inside = np.outer(down.inside, across.inside)[..., None]
+            mean = mean * inside + np.array(self.source.facts.background, np.float32) * (1 - inside)
+        return (mean + np.float32(0.5)).astype(np.uint8)
 
     def close(self) -> None:
         self.source.close()
