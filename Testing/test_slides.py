@@ -210,7 +210,7 @@ def test_plain_pictures_have_no_size_but_what_a_microscope_states(tmp_path, data
 def test_aaa0043s_tag_is_not_believed_and_the_gland_says_what_is():
     """The H&E's tissue is about 970 x 890 pixels, the gland in the MRI 44.5 mm wide: 35 to 46 µm a pixel by hand."""
     check = plausible_mpp((7.2057, 7.2057), (970, 890), (44.5, 37.0))
-    assert not check.plausible and 35 < check.best_um < 46
+    assert check.plausible is False and 35 < check.best_um < 46
     assert "7.21 µm" in check.warning and "6.99 mm long" in check.warning
     assert plausible_mpp(40.0, (970, 890), (37.0, 44.5)).plausible
     assert not plausible_mpp(7.2057, (970, 890)).plausible, "a whole-mount prostate of 7 mm"

@@ -62,6 +62,7 @@ def plausible_mpp(
         ratios = max(known_mm) * 1000 / long_px, min(known_mm) * 1000 / short_px
         low, high, best = min(ratios) / SHRINKAGE, max(ratios) * SHRINKAGE, float(np.sqrt(ratios[0] * ratios[1]))
     stated = None if mpp_um is None else float(np.sqrt(np.prod(np.broadcast_to(mpp_um, 2))))
+    low, high = float(low), float(high)
     plausible = stated is not None and low <= stated <= high
     return MppCheck(plausible, low, high, best, "" if plausible else _warning(stated, long_px, (low, high), best))
 
