@@ -206,3 +206,14 @@ def test_a_shorter_tail_gives_the_same_size_and_begins_with_the_enlarged_image(t
     assert torch.equal(made.value, scales.bicubic(clinical))
     with pytest.raises(ValueError, match="one to three"):
         networks.build("ct_super_resolver", tail=())
+
+
+def test_with_a_skip_both_generators_correct_what_needs_no_learning():
+    """What the layers make is added to the bicubic enlargement of the middle slice, or to the mean by 8 of every slice."""
+    torch.manual_seed(0)
+    clinical, micro = torch.rand(1, 3, 16, 16), torch.rand(1, 1, 128, 128)
+    enlarge, reduce = networks.generators("sr_cyclegan", width=16, depth=1, slices=3, skip=True)
+    plain, mean = scales.bicubic(clinical[:, 1:2]), torch.nn.functional.avg_pool2d(micro, 8)
+    made = enlarge(clinical), reduce(micro)
+    assert torch.allclose(made[0] - enlarge.layers(clinical), plain, atol=1e-6)
+    assert torch.allclose(made[1] - reduce.layers(micro), mean.expand(-1, 3, -1, -1), atol=1e-6)
