@@ -59,8 +59,8 @@ class Block(nn.Module):
 class Head(nn.Conv2d):
     """(n, inputs, h, w) → (n, 1, factor·h, factor·w)."""
 
-    def __init__(self, inputs: int, factor: int, size: int = 3) -> None:
-        super().__init__(inputs, factor * factor, size, padding=size // 2)
+    def __init__(self, inputs: int, factor: int) -> None:
+        super().__init__(inputs, factor * factor, 3, padding=1)
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class CtSuperResolver(nn.Module):
         self.tail = nn.Sequential(*(shuffled(i, o) for i, o in zip((width, *tail), tail, strict=False)))
         left = self.factor // 2 ** len(tail)
         self.value_head = Head(tail[-1], left)
-        self.error_head = nn.Sequential(conv(tail[-1], 16, 1), nn.LeakyReLU(0.1, inplace=True), Head(16, left, 1))
+        self.error_head = nn.Sequential(conv(tail[-1], 16, 1), nn.LeakyReLU(0.1, inplace=True), Head(16, left))
         for parameter in self.value_head.parameters():
             nn.init.zeros_(parameter)
 
