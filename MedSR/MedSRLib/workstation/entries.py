@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..tasks.ct_input import why_not_hu
 from ..volume import Volume
 
 
@@ -18,6 +20,7 @@ class Entry:
     source: the entry it was made from, "" for a loaded one. fidelity: expected |error|, the frames' grid; may be empty.
     outputs: the files of a result by port. report: what the task said of it.
     own_window: (black, white) that the file asks for. window: what the user saw last; both None where there is none.
+    task: what a result was made by, or what the user chose for a loaded one; "" until then.
     """
 
     id: str
@@ -34,10 +37,21 @@ class Entry:
     report: Mapping[str, Any] = field(default_factory=dict)
     own_window: tuple[float, float] | None = None
     window: tuple[float, float] | None = None
+    task: str = ""
+
+    @cached_property
+    def why_not_hu(self) -> str:
+        """Why its values cannot be HU, a clause; empty where they can. All voxels are read, once."""
+        return why_not_hu(self.frames[0])
 
     @property
     def is_result(self) -> bool:
         return bool(self.source)
+
+    @property
+    def is_region(self) -> bool:
+        """Whether it is a result of only a part of its original."""
+        return bool((self.report.get("options") or {}).get("roi"))
 
     @property
     def is_dicom(self) -> bool:

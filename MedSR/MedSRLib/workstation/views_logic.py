@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trame_server.utils.asynchronous import get_event_loop
@@ -16,9 +16,12 @@ from ..scene.nodes import set_node
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import Entry
+from .focus import meeting_point, show_region, show_whole
 from .linked import LinkedPair
+from .panels import PANELS
 from .planes import directions, in_plane_orientation, plane_size_mm
 from .preview import slice_step_mm
+from .result_card import model_of
 from .slice_view_ui import create_slice_view_ui, slice_view_state
 from .theme import ORIGINAL_COLOR, RESULT_COLOR
 from .views_ui import ViewsState, ViewsUI
@@ -52,6 +55,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
             name.opacity: lambda _value: self._apply_overlay(),
             name.frame: self._show_frame,
             name.cursor: self._cursor.turn,
+            name.zoomed: lambda _on: self.fit(),
         }
         self.bind_changes(answers)
 
@@ -72,6 +76,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
         data.has_volume, data.has_result = original is not None, result is not None
         data.has_fidelity = bool(result and result.fidelity)
         data.overlay = data.overlay and data.has_fidelity
+        data.has_region = bool(result and result.is_region)
+        if result is not None:
+            data.map_title, data.map_hint = PANELS[result.task].map_title, PANELS[result.task].map_hint
         data.frames, data.frame = (len(original.frames) if original else 1), 1
         if original is None:
             return
@@ -141,8 +148,22 @@ class ViewsLogic(BaseLogic[ViewsState]):
             if all(pair) and orientation not in self._pairs:
                 self._pairs[orientation] = LinkedPair(*pair)
 
+    def here(self) -> Sequence[float] | None:
+        """RAS mm of the cursor while it is on and was moved, else of where the original's views meet; None without an image."""
+        if self._original is None:
+            return None
+        shown = {o: v for side, o, v in self._views() if side == "Original" and o in self._shown_planes}
+        return self._cursor.place if self.data.cursor and self._cursor.place is not None else meeting_point(shown)
+
+    @property
+    def _shown_planes(self) -> tuple[str, ...]:
+        """The planes of the original in the current layout, the acquired one first."""
+        if self.data.mode != "four":
+            return (self.data.mode.capitalize(),)
+        return self._planes if self._result is not None else (self._acquired, *self._planes)
+
     def fit(self) -> None:
-        """Show the whole original in each view, through its centre."""
+        """Show the region of the result in each view, or the whole original where there is none, through its centre."""
         for orientation in layouts.ORIENTATIONS:
             self._fit_plane(orientation)
 
@@ -166,11 +187,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
         if view is None:
             return
         with view.trigger_modified_once():
-            view.reset_view()
-            bounds = [0.0] * 6
-            self._original.node.GetRASBounds(bounds)
-            view.get_view_node().JumpSlice(*((bounds[i] + bounds[i + 1]) / 2 for i in (0, 2, 4)))
-            view._logic.SnapSliceOffsetToIJK()
+            show_whole(view, self._original.node)
+            if self._result is not None and self._result.is_region and self.data.zoomed:
+                show_region(view, self._result.node)
         if orientation in self._pairs:
             self._pairs[orientation].align()
 
@@ -180,7 +199,14 @@ class ViewsLogic(BaseLogic[ViewsState]):
         if entry is not None and self._original is not None:
             method = "as acquired" if side == "Original" else str(entry.report.get("method") or entry.name)
             step = slice_step_mm(entry.frames[0], self._original.frames[0])
-            texts.detail = f"{method}, slices every {step:.3g} mm"
+            pixels = f"pixels of {entry.frames[0].spacing_mm[0]:.3g} mm, " if self._is_finer else ""
+            texts.detail = f"{method}, {pixels}slices every {step:.3g} mm"
+            texts.warning = "detail invented by the model" if side == "Result" and model_of(entry.report) else ""
+
+    @property
+    def _is_finer(self) -> bool:
+        """Whether the result's pixels are other than the original's."""
+        return bool(self._original and self._result and self._result.frames[0].spacing_mm[:2] != self._original.frames[0].spacing_mm[:2])
 
     def _caption_directions(self, view) -> None:
         texts = slice_view_state(self.server, view).data

@@ -1,0 +1,143 @@
+"""The region of each open image: a markups box in the scene, its numbers in the form, and the task's option `roi`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from trame_server.utils.asynchronous import get_event_loop
+from trame_slicer.app.logic import BaseLogic
+from vtkmodules.vtkCommonCore import vtkCommand
+
+from ..errors import MedSRError
+from ..geometry_region import Box, voxels_inside
+from ..tasks.ct_region import roi_text
+from .entries import Entry
+from .form import OptionsForm
+from .region_box import add_box, box_of, first_box, put_box
+from .region_ui import CENTRE, SIZE, RegionState, RegionUI
+
+FIELD = "roi"
+FOLLOW_DELAY_S = 0.08
+"""A box that is dragged moves with every pixel of the mouse; the numbers follow a little later."""
+
+
+class RegionLogic(BaseLogic[RegionState]):
+    """Keeps the box, the numbers and the option the same. form: of the task that has a region.
+
+    here: gives the place (RAS mm) that "Region here" means, None where nothing is shown.
+    """
+
+    def __init__(self, server, slicer_app, form: OptionsForm, here: Callable[[], Sequence[float] | None]) -> None:
+        super().__init__(server, slicer_app, RegionState)
+        self._form, self._here = form, here
+        self._original: Entry | None = None
+        self._nodes: dict[str, Any] = {}
+        self._is_wanted, self._is_busy, self._is_waiting = False, False, False
+        fields = [getattr(self.name, field) for field in (*CENTRE, *SIZE)]
+        self.bind_changes({self.name.whole: lambda _on: self._update(), tuple(fields): lambda *_values: self._typed()})
+
+    def set_ui(self, ui: RegionUI) -> None:
+        ui.here_clicked.connect(self._move_here)
+
+    def show(self, original: Entry | None, _result: Entry | None = None) -> None:
+        """Another image: its own box, made where there is none yet."""
+        self._original = original
+        self._update()
+
+    def turn(self, on: bool) -> None:
+        """Whether the chosen task works on a region; the box is shown only then."""
+        self._is_wanted = on
+        self._update()
+
+    def forget(self, gone: Sequence[Entry]) -> None:
+        """Images were closed: their boxes go with them."""
+        for node in [self._nodes.pop(entry.id) for entry in gone if entry.id in self._nodes]:
+            self.scene.RemoveNode(node)
+
+    @property
+    def _node(self) -> Any | None:
+        """The box of the shown original."""
+        if self._original is None or not self._is_wanted:
+            return None
+        if self._original.id not in self._nodes:
+            node = add_box(self.scene, first_box(self._original), f"{self._original.name} region")
+            node.AddObserver(vtkCommand.ModifiedEvent, self._follow_soon)
+            node.AddObserver(node.PointModifiedEvent, self._follow_soon)
+            self._nodes[self._original.id] = node
+        return self._nodes[self._original.id]
+
+    def _update(self) -> None:
+        """Show the box that counts, and take its numbers."""
+        current = self._node
+        for node in self._nodes.values():
+            node.GetDisplayNode().SetVisibility(node is current and not self.data.whole)
+        if current is not None:
+            self._follow()
+
+    def _move_here(self) -> None:
+        place, node = self._here(), self._node
+        if node is not None and place is not None:
+            node.SetCenterWorld(*place)
+            self._follow()
+
+    def _follow_soon(self, *_event: Any) -> None:
+        if not self._is_busy and not self._is_waiting:
+            self._is_waiting = True
+            get_event_loop().call_later(FOLLOW_DELAY_S, self._follow_now)
+
+    def _follow_now(self) -> None:
+        self._is_waiting = False
+        with self.state:
+            self._follow()
+
+    def _follow(self) -> None:
+        """The box was moved: its numbers and the option follow."""
+        node = self._node
+        if node is None:
+            return
+        box = box_of(node)
+        for field, number in zip((*CENTRE, *SIZE), (*box.centre_mm, *box.size_mm), strict=True):
+            setattr(self.data, field, f"{number:.1f}")
+        self._choose(box)
+
+    def _typed(self) -> None:
+        """A number was typed: the box and the option follow."""
+        node = self._node
+        numbers = [_number(getattr(self.data, field)) for field in (*CENTRE, *SIZE)]
+        if node is None or None in numbers:
+            return
+        now = box_of(node)
+        if np.allclose(numbers, [*now.centre_mm, *now.size_mm], atol=0.0501):  # it was the box that moved: these are its rounded numbers
+            return
+        self._is_busy = True
+        try:
+            box = Box(np.array(numbers[:3]), np.array(numbers[3:]), now.axes)
+            put_box(node, box)
+            self._choose(box)
+        except MedSRError as error:
+            self.data.size_text = error.what
+        finally:
+            self._is_busy = False
+
+    def _choose(self, box: Box) -> None:
+        """Set the task's option, and say how many voxels that are."""
+        whole = self.data.whole
+        self._form.set(FIELD, "" if whole else roi_text(box.centre_mm, box.size_mm, box.axes))
+        self.data.size_text = "" if whole or self._original is None else _voxels(self._original, box)
+
+
+def _voxels(original: Entry, box: Box) -> str:
+    try:
+        ranges, _ = voxels_inside(original.frames[0], box)
+    except MedSRError:
+        return ""  # the plan says why
+    return " × ".join(str(end - start) for start, end in reversed(ranges)) + " voxels"
+
+
+def _number(text: Any) -> float | None:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
