@@ -58,7 +58,7 @@ class Workstation:
         self.task = TaskLogic(server, app, self.forms, self.runner, self.library.entries, self._folder)
         self.evaluation = EvaluationLogic(server, app, self.task, self.runner, self._folder)
         self.views = ViewsLogic(server, app)
-        self.region = RegionLogic(server, app, self.forms[REGION_TASK], self.views.here)
+        self.region = RegionLogic(server, app, self.forms[REGION_TASK], self.views.here, self.views.look_at)
 
     def _make_page(self) -> None:
         library, views, evaluation = LibraryUI(self.server), ViewsUI(self.server), EvaluationUI(self.server)
@@ -76,6 +76,7 @@ class Workstation:
         for show in (self.views.show, self.region.show, self.task.show, self.evaluation.show):
             self.library.shown.connect(show)
         self.task.chosen.connect(lambda task: self.region.turn(task == REGION_TASK))
+        self.views.zoomed.connect(lambda on: self.region.offer_handles(not on))
         self.task.finished.connect(self.library.add)
         self.library.closed.connect(self.task.forget)
         self.library.closed.connect(self.region.forget)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -27,10 +27,10 @@ def _bounds(node: Any) -> np.ndarray:
     return np.array(bounds)
 
 
-def show_whole(view: Any, original: Any) -> None:
-    """Fit the background of a view, through the middle of the original's node."""
+def show_whole(view: Any, place: Sequence[float]) -> None:
+    """Fit the background of a view, in the plane through a place, RAS mm."""
     view.reset_view()
-    view.get_view_node().JumpSlice(*centre_ras(original))
+    view.get_view_node().JumpSliceByOffsetting(*place)
     view._logic.SnapSliceOffsetToIJK()
 
 

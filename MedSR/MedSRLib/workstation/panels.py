@@ -20,7 +20,7 @@ class Panel:
     sentence: (original, options, seconds a voxel or None) → the plan in one sentence; raises MedSRError where there is none.
     unset_texts: (original, options) → what stands in empty fields. facts: report → {label: text} for the result's card.
     without_model: options that are taken where no model fits. derivation: what a derived DICOM says, "" for the writer's own words.
-    evaluation: the task that measures it on the user's own image, "" for none.
+    evaluation: the task that measures it on the user's own image, "" for none. in_plane: whether the acquired plane shows what it does.
     """
 
     task: str
@@ -34,6 +34,7 @@ class Panel:
     without_model: Mapping[str, Any] = field(default_factory=dict)
     derivation: str = ""
     evaluation: str = ""
+    in_plane: bool = False
 
     @property
     def labels(self) -> Port | None:
@@ -72,6 +73,7 @@ PANELS = {
             facts=preview_ct.facts,
             without_model={"method": "bicubic"},
             derivation=preview_ct.DERIVATION,
+            in_plane=True,
         ),
         Panel(
             "interpolate_slices",

@@ -44,8 +44,12 @@ def _check_readable(original: Entry, chosen: Options) -> None:
 
 
 def _size(plan: JobPlan) -> str:
-    disk = (plan.volume_bytes + plan.fidelity_bytes) / 2**20
-    return f"{plan.size_text} · {disk:.0f} MB with its trust map · {plan.memory_bytes / 2**30:.1f} GB of memory while it runs."
+    disk = _bytes(plan.volume_bytes + plan.fidelity_bytes)
+    return f"{plan.size_text} · {disk} with its trust map · {_bytes(plan.memory_bytes)} of memory while it runs."
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{math.ceil(count / 2**20)} MB"
 
 
 def _time(plan: JobPlan, seconds_a_voxel: float | None) -> str:

@@ -26,15 +26,22 @@ FOLLOW_DELAY_S = 0.08
 class RegionLogic(BaseLogic[RegionState]):
     """Keeps the box, the numbers and the option the same. form: of the task that has a region.
 
-    here: gives the place (RAS mm) that "Region here" means, None where nothing is shown.
+    here: gives the place (RAS mm) that "Region here" means, None where nothing is shown. look_at: shows a place in the views.
     """
 
-    def __init__(self, server, slicer_app, form: OptionsForm, here: Callable[[], Sequence[float] | None]) -> None:
+    def __init__(
+        self,
+        server,
+        slicer_app,
+        form: OptionsForm,
+        here: Callable[[], Sequence[float] | None],
+        look_at: Callable[[Sequence[float]], None],
+    ) -> None:
         super().__init__(server, slicer_app, RegionState)
-        self._form, self._here = form, here
+        self._form, self._here, self._look_at = form, here, look_at
         self._original: Entry | None = None
         self._nodes: dict[str, Any] = {}
-        self._is_wanted, self._is_busy, self._is_waiting = False, False, False
+        self._is_wanted, self._is_busy, self._is_waiting, self._has_handles = False, False, False, True
         fields = [getattr(self.name, field) for field in (*CENTRE, *SIZE)]
         self.bind_changes({self.name.whole: lambda _on: self._update(), tuple(fields): lambda *_values: self._typed()})
 
@@ -42,14 +49,31 @@ class RegionLogic(BaseLogic[RegionState]):
         ui.here_clicked.connect(self._move_here)
 
     def show(self, original: Entry | None, _result: Entry | None = None) -> None:
-        """Another image: its own box, made where there is none yet."""
+        """Another image: its own box, made where there is none yet, and looked at."""
+        is_new = original is not self._original
         self._original = original
         self._update()
+        if is_new:
+            self._look()
 
     def turn(self, on: bool) -> None:
         """Whether the chosen task works on a region; the box is shown only then."""
+        is_new = on and not self._is_wanted
         self._is_wanted = on
         self._update()
+        if is_new:
+            self._look()
+
+    def offer_handles(self, on: bool) -> None:
+        """Show or hide the dots by which the box is sized: they would cover a view that it fills."""
+        self._has_handles = on
+        self._update()
+
+    def _look(self) -> None:
+        if self._node is not None:
+            place = [0.0] * 3
+            self._node.GetCenterWorld(place)
+            self._look_at(place)
 
     def forget(self, gone: Sequence[Entry]) -> None:
         """Images were closed: their boxes go with them."""
@@ -73,6 +97,7 @@ class RegionLogic(BaseLogic[RegionState]):
         current = self._node
         for node in self._nodes.values():
             node.GetDisplayNode().SetVisibility(node is current and not self.data.whole)
+            node.GetDisplayNode().SetHandlesInteractive(self._has_handles)
         if current is not None:
             self._follow()
 
@@ -116,6 +141,7 @@ class RegionLogic(BaseLogic[RegionState]):
             box = Box(np.array(numbers[:3]), np.array(numbers[3:]), now.axes)
             put_box(node, box)
             self._choose(box)
+            self._look()
         except MedSRError as error:
             self.data.size_text = error.what
         finally:

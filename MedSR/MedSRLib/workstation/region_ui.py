@@ -41,14 +41,16 @@ class RegionUI:
         name = self.typed_state.name
         with html.Div(classes="medsr-region", id="region"):
             with html.Div(classes="d-flex align-center"):
-                html.Span("Region", classes="text-body-2")
-                html.Span("{{ " + name.size_text + " }}", classes="medsr-hint ml-2 text-truncate", id="region-size")
+                html.Span("Region of interest", classes="text-body-2")
                 v3.VSpacer()
                 self._here(name, disabled)
             with html.Div(v_if=(f"!{name.whole}",), classes="medsr-numbers mt-2"):
                 self._numbers(name, CENTRE, disabled, "Centre of the box, LPS mm")
                 self._numbers(name, SIZE, disabled, "Size of the box, mm")
-            v3.VSwitch(v_model=(name.whole,), label="Whole volume", disabled=(disabled,), hide_details=True, id="region-whole")
+            with html.Div(classes="d-flex align-center"):
+                v3.VSwitch(v_model=(name.whole,), label="Whole volume", disabled=(disabled,), hide_details=True, id="region-whole")
+                v3.VSpacer()
+                html.Span("{{ " + name.size_text + " }}", classes="medsr-hint", id="region-size")
 
     def _here(self, name, disabled: str) -> None:
         look = {"size": "small", "variant": "tonal", "prepend_icon": "mdi-crosshairs-gps"}

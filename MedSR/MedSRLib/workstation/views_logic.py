@@ -9,6 +9,7 @@ from trame_server.utils.asynchronous import get_event_loop
 from trame_slicer.app.logic import BaseLogic
 from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import register_rca_factories
+from undo_stack import Signal
 from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..scene.fidelity import full_scale
@@ -16,7 +17,7 @@ from ..scene.nodes import set_node
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import Entry
-from .focus import meeting_point, show_region, show_whole
+from .focus import centre_ras, meeting_point, show_region, show_whole
 from .linked import LinkedPair
 from .panels import PANELS
 from .planes import directions, in_plane_orientation, plane_size_mm
@@ -33,7 +34,12 @@ MODE_ICONS = {"Coronal": "mdi-axis-x-rotate-clockwise", "Sagittal": "mdi-axis-y-
 
 
 class ViewsLogic(BaseLogic[ViewsState]):
-    """Owns the slice views. `show` is its whole interface for the other logics."""
+    """Owns the slice views. `show` and `look_at` are its whole interface for the other logics.
+
+    Emits `zoomed` with whether a region fills the views.
+    """
+
+    zoomed = Signal(bool)
 
     def __init__(self, server, slicer_app: SlicerApp) -> None:
         super().__init__(server, slicer_app, ViewsState)
@@ -42,6 +48,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
         self._pairs: dict[str, LinkedPair] = {}
         self._acquired = "Axial"
         self._to_fit: set[str] = set()
+        self._seen: set[str] = set()
+        self._place: Sequence[float] | None = None
         self._cursor = LinkedCursor(slicer_app.scene, self._probe)
         register_rca_factories(slicer_app.view_manager, server, slice_view_ui_f=create_slice_view_ui, rca_encoder="jpeg", target_fps=20)
         self.layout_manager = LayoutManager(slicer_app.scene, slicer_app.view_manager, server)
@@ -83,16 +91,33 @@ class ViewsLogic(BaseLogic[ViewsState]):
         if original is None:
             return
         if is_new:
+            self._place = None
             self._acquired = in_plane_orientation(original.node)
             self._offer_modes()
             self._set_window(original.own_window, original.window)
         self._show_frame(1)
+        self._choose_mode()
         self._arrange()
+
+    def _choose_mode(self) -> None:
+        """A new result is first shown as large as can be where one plane tells all."""
+        result = self._result
+        if result is not None and result.id not in self._seen:
+            self._seen.add(result.id)
+            data, in_plane = self.data, PANELS[result.task].in_plane
+            data.mode = self._acquired.lower() if in_plane and data.mode == "four" else data.mode
+
+    @property
+    def _across(self) -> tuple[str, str]:
+        """The two planes across the acquired slices."""
+        first, second = (o for o in layouts.ORIENTATIONS if o != self._acquired)
+        return first, second
 
     @property
     def _planes(self) -> tuple[str, str]:
-        first, second = (o for o in layouts.ORIENTATIONS if o != self._acquired)
-        return first, second
+        """The two planes in which a result is compared, where there is room for two."""
+        in_plane = self._result is not None and PANELS[self._result.task].in_plane
+        return (self._acquired, self._across[0]) if in_plane else self._across
 
     @property
     def _legend_plane(self) -> str:
@@ -100,7 +125,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         return self._planes[0] if self.data.mode == "four" else self.data.mode.capitalize()
 
     def _offer_modes(self) -> None:
-        order = (*self._planes, self._acquired)
+        order = (*self._across, self._acquired)
         modes = [{"value": o.lower(), "title": o, "icon": MODE_ICONS[o]} for o in order]
         self.data.modes = [{"value": "four", "title": "All", "icon": "mdi-view-grid-outline"}, *modes]
 
@@ -110,11 +135,11 @@ class ViewsLogic(BaseLogic[ViewsState]):
             return
         mode, has_result = self.data.mode, self._result is not None
         if mode == "four":
-            layout = layouts.four_up(self._planes, self._acquired, has_result)
+            layout = layouts.four_up(self._planes if has_result else self._across, self._acquired, has_result)
         else:
             orientation = mode.capitalize()
             layout = layouts.compare(orientation, has_result, plane_size_mm(self._original.node, orientation))
-        layout_id = f"{mode}-{has_result}-{layout.direction.name}-{self._acquired}"
+        layout_id = f"{mode}-{has_result}-{layout.direction.name}-{self._acquired}-{'-'.join(self._planes)}"
         if not self.layout_manager.has_layout(layout_id):
             self.layout_manager.register_layout(layout_id, layout, lazy_initialization=True)
         self.layout_manager.set_layout(layout_id)
@@ -160,10 +185,20 @@ class ViewsLogic(BaseLogic[ViewsState]):
         """The planes of the original in the current layout, the acquired one first."""
         if self.data.mode != "four":
             return (self.data.mode.capitalize(),)
-        return self._planes if self._result is not None else (self._acquired, *self._planes)
+        return self._planes if self._result is not None else (self._acquired, *self._across)
+
+    def look_at(self, place: Sequence[float]) -> None:
+        """Let all views of the whole original pass through a place, RAS mm."""
+        self._place = place
+        self.fit()
+
+    @property
+    def _is_zoomed(self) -> bool:
+        return bool(self._result and self._result.is_region and self.data.zoomed)
 
     def fit(self) -> None:
-        """Show the region of the result in each view, or the whole original where there is none, through its centre."""
+        """Show the region of the result in each view, or the whole original where there is none."""
+        self.zoomed.emit(self._is_zoomed)
         for orientation in layouts.ORIENTATIONS:
             self._fit_plane(orientation)
 
@@ -187,8 +222,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
         if view is None:
             return
         with view.trigger_modified_once():
-            show_whole(view, self._original.node)
-            if self._result is not None and self._result.is_region and self.data.zoomed:
+            show_whole(view, centre_ras(self._original.node) if self._place is None else self._place)
+            if self._result is not None and self._is_zoomed:
                 show_region(view, self._result.node)
         if orientation in self._pairs:
             self._pairs[orientation].align()
