@@ -294,7 +294,7 @@ class MedSRSliceInterpLogic(ScriptedLoadableModuleLogic):
             parameters.inputVolume,
             {name: getattr(parameters, name) for name in OPTION_NAMES} | {"spacing_mm": _spacing_mm(parameters)},
             output=parameters.outputVolume,
-            segmentation=parameters.segmentation,
+            labels=parameters.segmentation,
             fidelity=parameters.makeFidelity,
             all_frames=parameters.allFrames,
         )

@@ -635,9 +635,9 @@ def test_a_failure_on_the_way_into_the_scene_leaves_no_node_half_made(a_page, a_
     settle()
     a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
     before = slicer.mrmlScene.GetNumberOfNodes()
-    from MedSRLib.scene import slice_jobs
+    from MedSRLib.scene import jobs as node_jobs
 
-    monkeypatch.setattr(slice_jobs, "add_fidelity", lambda *a, **k: (_ for _ in ()).throw(MemoryError("no room")))
+    monkeypatch.setattr(node_jobs, "add_fidelity", lambda *a, **k: (_ for _ in ()).throw(MemoryError("no room")))
     a_page.ui.applyButton.click()
     until(lambda: not a_page.panel.running)
     assert "no room" in errors_shown[0] and slicer.mrmlScene.GetNumberOfNodes() == before

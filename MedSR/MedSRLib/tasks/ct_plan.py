@@ -12,7 +12,7 @@ from ..io import slabs
 from ..run import check_disk, check_memory
 from ..volume import Volume
 from .ct_input import name_of
-from .ct_region import cut
+from .ct_region import hollow
 from .slice_engine import memory_bytes
 from .super_resolve_ct import FACTOR, Options
 
@@ -88,5 +88,5 @@ def plan_job(region: Volume, frames: int, options: Options) -> JobPlan:
 
 def output_bytes(frames: Sequence[Volume], options: Options) -> dict[str, int]:
     """See super_resolve_ct.output_bytes."""
-    plan = plan_job(cut(frames[0], options.roi, (0, 0), in_hu=False).volume, len(frames), options)
+    plan = plan_job(hollow(frames[0], options.roi), len(frames), options)
     return {"volume": plan.volume_bytes, "fidelity": plan.fidelity_bytes}

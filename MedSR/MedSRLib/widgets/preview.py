@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import MedSRError
 from ..scene import sequences, thick
+from ..scene.nodes import has_image
 from .page import without_flags
 
 AXES = ("i", "j", "k")
@@ -19,14 +20,14 @@ def is_cine(node: Any) -> bool:
 def isotropic_text(node: Any, axis: str) -> str:
     """What a spacing of 0 means for this volume."""
     try:
-        return f"isotropic: {thick.plan(node, axis=axis).spacing_mm:.3f} mm" if _has_image(node) else "isotropic"
+        return f"isotropic: {thick.plan(node, axis=axis).spacing_mm:.3f} mm" if has_image(node) else "isotropic"
     except MedSRError:
         return "isotropic"
 
 
 def result_text(node: Any, spacing_mm: float, factor: float, axis: str, allow_shear: bool = False) -> tuple[str, bool]:
     """(the result in one line, or why there would be none; whether Apply makes sense)."""
-    if not _has_image(node):
+    if not has_image(node):
         return "Choose a thick-sliced volume.", False
     try:
         found = thick.slicing(node, None if axis == "auto" else AXES.index(axis))
@@ -35,7 +36,3 @@ def result_text(node: Any, spacing_mm: float, factor: float, axis: str, allow_sh
         return without_flags(error.sentence()), False
     made = int((plan.source < 0).sum())
     return f"{found.count} slices of {found.step_mm:.2f} mm → {len(plan.source)} of {plan.spacing_mm:.2f} mm, {made} new", True
-
-
-def _has_image(node: Any) -> bool:
-    return node is not None and node.GetImageData() is not None and node.GetImageData().GetNumberOfPoints() > 0
