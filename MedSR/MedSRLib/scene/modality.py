@@ -22,6 +22,18 @@ def modality_of(node: Any) -> str:
     return stated or (modality_of(source) if source is not None and source is not node else "")
 
 
+def state_modality(node: Any, modality: str) -> None:
+    """Write down in the data tree what a file said of a node's modality, where `modality_of` finds it; nothing for ""."""
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    if not modality or tree is None:
+        return
+    item = tree.GetItemByDataNode(node)
+    if item == tree.GetInvalidItemID():
+        item = tree.CreateItem(tree.GetSceneItemID(), node)
+    name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    tree.SetItemAttribute(item, name, modality)
+
+
 def _in_data_tree(node: Any) -> str:
     """The modality of the DICOM series that the node is, or lies in."""
     scene = node.GetScene()

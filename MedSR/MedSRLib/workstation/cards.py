@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from .. import models
-from ..tasks.card_range import outside
-from ..volume import Volume
-
-NONE_INSTALLED = "No model for this is installed."
+from ..scene.routing import offer
 
 
-def fitting(task: str, volume: Volume) -> tuple[list[tuple[str, str]], str]:
-    """((value, title) pairs for the form, why there are none): the models whose card fits the volume, the task's default first.
-
-    The empty value is the task's default model, where that fits.
-    """
-    cards = models.of_task(task)
-    doubts = {card.id: outside(card, volume) for card in cards}
-    fit = [card for card in cards if not doubts[card.id]]
-    pairs = [("", f"Default: {_short(fit[0])}")] if fit and fit[0] is cards[0] else []
-    pairs += [(card.id, _short(card)) for card in fit]
-    return pairs, "" if fit else _why_none(cards, doubts)
-
-
-def _why_none(cards: Sequence[Any], doubts: dict[str, list[str]]) -> str:
-    if not cards:
-        return NONE_INSTALLED
-    said = "; ".join(text for card in cards for text in doubts[card.id])
-    return f"{said[:1].upper()}{said[1:]}."
+def fitting(task: str, node: Any, any_modality: bool) -> tuple[list[tuple[str, str]], str]:
+    """((value, title) pairs for the form, why there are none). The empty value is the task's default model, where that fits."""
+    found = offer(task, node, any_modality)
+    is_default = bool(found.cards) and found.cards[0] == models.of_task(task)[0]
+    default = [("", f"Default: {_short(found.cards[0])}")] if is_default else []
+    return [*default, *((card.id, _short(card)) for card in found.cards)], found.why
 
 
 def card_texts(task: str) -> dict[str, dict[str, str]]:

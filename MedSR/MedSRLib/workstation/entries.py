@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..tasks.ct_input import why_not_hu
 from ..volume import Volume
 
 
@@ -38,11 +36,6 @@ class Entry:
     own_window: tuple[float, float] | None = None
     window: tuple[float, float] | None = None
     task: str = ""
-
-    @cached_property
-    def why_not_hu(self) -> str:
-        """Why its values cannot be HU, a clause; empty where they can. All voxels are read, once."""
-        return why_not_hu(self.frames[0])
 
     @property
     def is_result(self) -> bool:

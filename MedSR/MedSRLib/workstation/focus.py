@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
 import slicer.util
 
-MARGIN = 1.06
-"""How much more than the region is shown."""
+from ..scene.compare import zoom
+
 RAS_AXIS = {"Sagittal": 0, "Coronal": 1, "Axial": 2}
 """Along which a plane's offset counts."""
 
 
-def centre_ras(node: Any) -> np.ndarray:
+def centre_ras(node: Any) -> tuple[float, ...]:
     """The middle of a volume node, RAS mm."""
-    bounds = _bounds(node)
-    return (bounds[::2] + bounds[1::2]) / 2
-
-
-def _bounds(node: Any) -> np.ndarray:
     bounds = [0.0] * 6
     node.GetRASBounds(bounds)
-    return np.array(bounds)
+    return tuple((low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True))
 
 
 def show_whole(view: Any, place: Sequence[float]) -> None:
@@ -35,27 +29,13 @@ def show_whole(view: Any, place: Sequence[float]) -> None:
 
 
 def show_region(view: Any, region: Any) -> None:
-    """Fill a view with the box of a volume node, through its middle."""
-    node = view.get_view_node()
-    node.JumpSliceByCentering(*centre_ras(region))
-    node.SetXYZOrigin(0.0, 0.0, 0.0)
-    width, height, _ = node.GetDimensions()
-    if min(width, height) > 1:
-        across = _extent(node, _bounds(region)) * MARGIN
-        scale = max(across[0] / width, across[1] / height)
-        node.SetFieldOfView(scale * width, scale * height, node.GetFieldOfView()[2])
-    node.UpdateMatrices()
+    """Fill a view with a volume node, through its middle."""
+    view.get_view_node().SetXYZOrigin(0.0, 0.0, 0.0)
+    zoom([view.get_view_node()], region)
     view._logic.SnapSliceOffsetToIJK()
 
 
-def _extent(slice_node: Any, bounds: np.ndarray) -> np.ndarray:
-    """(width, height) of a box in a view's plane, mm."""
-    axes = slicer.util.arrayFromVTKMatrix(slice_node.GetSliceToRAS())[:3, :2]
-    corners = np.array(list(product(bounds[:2], bounds[2:4], bounds[4:])))
-    return np.ptp(corners @ axes, axis=0)
-
-
-def meeting_point(views: Mapping[str, Any]) -> np.ndarray | None:
+def meeting_point(views: Mapping[str, Any]) -> tuple[float, ...] | None:
     """Where the shown planes meet, RAS mm; in a plane that no other one crosses, the middle of its view. None without views.
 
     views: by orientation.
@@ -70,4 +50,4 @@ def meeting_point(views: Mapping[str, Any]) -> np.ndarray | None:
         normal, axis = matrix[:3, 2], RAS_AXIS[orientation]
         if abs(normal[axis]) > 0.99:  # an oblique plane has no single offset along an axis of the patient
             place[axis] = matrix[axis, 3]
-    return place
+    return tuple(place)

@@ -41,6 +41,10 @@ class OptionsForm:
     def _offer_key(self, field_name: str) -> str:
         return f"offer_{self.task}_{field_name}"
 
+    def has(self, field_name: str) -> bool:
+        """Whether the task has such an option."""
+        return field_name in {f.name for f in dataclasses.fields(self._options)}
+
     def get(self, field_name: str) -> Any:
         """What stands in one field."""
         return self._state[self.key(field_name)]

@@ -14,6 +14,7 @@ from undo_stack import Signal
 from ..errors import InputError, MedSRError
 from ..io import dicom_window, formats
 from ..io.series import SeriesInfo, stem_of, suffix_of
+from ..scene.modality import state_modality
 from ..scene.nodes import add_node
 from .entries import Entries, Entry
 from .library_ui import LibraryState, LibraryUI
@@ -110,6 +111,7 @@ class LibraryLogic(BaseLogic[LibraryState]):
         """List an image, give it a node, and show it."""
         if entry.node is None:
             entry.node = add_node(self.scene, entry.frames[0], entry.name)
+            state_modality(entry.node, str(entry.frames[0].meta.get("modality") or ""))
         self.entries.add(entry)
         self.select(entry.id)
         return entry

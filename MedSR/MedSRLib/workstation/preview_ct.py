@@ -9,10 +9,11 @@ from typing import Any
 from .. import models
 from ..errors import InputError
 from ..run import check_memory
+from ..scene.routing import why_not_ct
 from ..tasks.ct_engine import DERIVATION
 from ..tasks.ct_network import INSTEAD
 from ..tasks.ct_plan import JobPlan, plan_job
-from ..tasks.ct_region import cut
+from ..tasks.ct_region import hollow
 from ..tasks.options import from_dict
 from ..tasks.super_resolve_ct import Options
 from .entries import Entry
@@ -29,18 +30,18 @@ def sentence(original: Entry, options: Mapping[str, Any], seconds_a_voxel: float
     chosen = from_dict(Options, dict(options))
     if chosen.method == "model":
         _check_readable(original, chosen)
-    region = cut(original.frames[0], chosen.roi, (0, 0), in_hu=False)
-    plan = plan_job(region.volume, len(original.frames), chosen)
+    plan = plan_job(hollow(original.frames[0], chosen.roi), len(original.frames), chosen)
     plan.check()
     check_memory(COPIES_SHOWN * (plan.volume_bytes + plan.fidelity_bytes), f"Showing {plan.size_text}")
-    return " ".join([_size(plan), _time(plan, seconds_a_voxel), *(f"{_upper(said)}." for said in region.warnings)])
+    return f"{_size(plan)} {_time(plan, seconds_a_voxel)}"
 
 
 def _check_readable(original: Entry, chosen: Options) -> None:
     """What the task refuses before it plans: no model, or values that the model does not read."""
     card = models.for_task(chosen.model, "super_resolve_ct", INSTEAD)
-    if original.why_not_hu and not card.valid_range.get("intensity") and not chosen.any_modality:
-        raise InputError(original.why_not_hu, where=original.name, fix="give CT in HU, or allow it by {any_modality}")
+    why = "" if chosen.any_modality or card.valid_range.get("intensity") else why_not_ct(original.node)
+    if why:
+        raise InputError(why, where=original.name, fix="give CT in HU, or allow it by {any_modality}")
 
 
 def _size(plan: JobPlan) -> str:
@@ -76,7 +77,3 @@ def facts(report: Mapping[str, Any]) -> dict[str, str]:
     if report.get("model"):
         found["Detail"] = f"{scan['added_rms']:.0f} {unit} (RMS) added {LIMITED_TO[report['detail']['part']]}"
     return found
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]

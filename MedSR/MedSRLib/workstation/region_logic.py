@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,15 +13,19 @@ from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..errors import MedSRError
 from ..geometry_region import Box, voxels_inside
+from ..scene.region_default import default_box
+from ..scene.regions import add_roi, box_of_roi, set_roi
 from ..tasks.ct_region import roi_text
 from .entries import Entry
 from .form import OptionsForm
-from .region_box import add_box, box_of, first_box, put_box
+from .layouts import ORIENTATIONS, tag
 from .region_ui import CENTRE, SIZE, RegionState, RegionUI
 
 FIELD = "roi"
+COLOR = (1.0, 0.72, 0.30)
 FOLLOW_DELAY_S = 0.08
 """A box that is dragged moves with every pixel of the mouse; the numbers follow a little later."""
+LOOK_DELAY_S = 0.6
 
 
 class RegionLogic(BaseLogic[RegionState]):
@@ -41,6 +46,7 @@ class RegionLogic(BaseLogic[RegionState]):
         self._form, self._here, self._look_at = form, here, look_at
         self._original: Entry | None = None
         self._nodes: dict[str, Any] = {}
+        self._looking: asyncio.TimerHandle | None = None
         self._is_wanted, self._is_busy, self._is_waiting, self._has_handles = False, False, False, True
         fields = [getattr(self.name, field) for field in (*CENTRE, *SIZE)]
         self.bind_changes({self.name.whole: lambda _on: self._update(), tuple(fields): lambda *_values: self._typed()})
@@ -66,10 +72,18 @@ class RegionLogic(BaseLogic[RegionState]):
 
     def offer_handles(self, on: bool) -> None:
         """Show or hide the dots by which the box is sized: they would cover a view that it fills."""
-        self._has_handles = on
-        self._update()
+        if on != self._has_handles:
+            self._has_handles = on
+            self._update()
+
+    def _look_soon(self) -> None:
+        """Once the typing pauses: drawing takes longer than a keystroke."""
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = get_event_loop().call_later(LOOK_DELAY_S, self._look)
 
     def _look(self) -> None:
+        """Show the place of the box in the views."""
         if self._node is not None:
             place = [0.0] * 3
             self._node.GetCenterWorld(place)
@@ -86,7 +100,8 @@ class RegionLogic(BaseLogic[RegionState]):
         if self._original is None or not self._is_wanted:
             return None
         if self._original.id not in self._nodes:
-            node = add_box(self.scene, first_box(self._original), f"{self._original.name} region")
+            node = add_roi(self.scene, default_box(self._original.node), f"{self._original.name} region")
+            _draw_in_originals(node.GetDisplayNode())
             node.AddObserver(vtkCommand.ModifiedEvent, self._follow_soon)
             node.AddObserver(node.PointModifiedEvent, self._follow_soon)
             self._nodes[self._original.id] = node
@@ -122,7 +137,7 @@ class RegionLogic(BaseLogic[RegionState]):
         node = self._node
         if node is None:
             return
-        box = box_of(node)
+        box = box_of_roi(node)
         for field, number in zip((*CENTRE, *SIZE), (*box.centre_mm, *box.size_mm), strict=True):
             setattr(self.data, field, f"{number:.1f}")
         self._choose(box)
@@ -133,15 +148,15 @@ class RegionLogic(BaseLogic[RegionState]):
         numbers = [_number(getattr(self.data, field)) for field in (*CENTRE, *SIZE)]
         if node is None or None in numbers:
             return
-        now = box_of(node)
+        now = box_of_roi(node)
         if np.allclose(numbers, [*now.centre_mm, *now.size_mm], atol=0.0501):  # it was the box that moved: these are its rounded numbers
             return
         self._is_busy = True
         try:
             box = Box(np.array(numbers[:3]), np.array(numbers[3:]), now.axes)
-            put_box(node, box)
+            set_roi(node, box)
             self._choose(box)
-            self._look()
+            self._look_soon()
         except MedSRError as error:
             self.data.size_text = error.what
         finally:
@@ -150,8 +165,19 @@ class RegionLogic(BaseLogic[RegionState]):
     def _choose(self, box: Box) -> None:
         """Set the task's option, and say how many voxels that are."""
         whole = self.data.whole
-        self._form.set(FIELD, "" if whole else roi_text(box.centre_mm, box.size_mm, box.axes))
+        self._form.set(FIELD, "" if whole else roi_text(tuple(box.centre_mm), tuple(box.size_mm), box.axes))
         self.data.size_text = "" if whole or self._original is None else _voxels(self._original, box)
+
+
+def _draw_in_originals(display: Any) -> None:
+    """An outline with its handles, in the views of the original alone: the result is the region itself."""
+    display.SetPropertiesLabelVisibility(False)
+    display.SetPointLabelsVisibility(False)
+    display.SetFillVisibility(False)
+    display.SetColor(*COLOR)
+    display.SetSelectedColor(*COLOR)
+    for orientation in ORIENTATIONS:
+        display.AddViewNodeID(f"vtkMRMLSliceNode{tag('Original', orientation)}")
 
 
 def _voxels(original: Entry, box: Box) -> str:

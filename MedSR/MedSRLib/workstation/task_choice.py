@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import MedSRError
+from ..scene.routing import route
 from .cards import fitting
 from .entries import Entry
 from .form import OptionsForm
 from .panels import PANELS, Panel
-from .routing import route
+
+ANY = "any_modality"
+"""The option that takes an image as it is, whatever the cards say."""
 
 
 class TaskChoice:
@@ -37,8 +40,9 @@ class TaskChoice:
         """Take the task that serves another image, or the one that was chosen for it before."""
         self.original = original
         if original is not None:
-            task, self.why = route(original)
-            self.choose(original.task or task)
+            found = route(original.node)
+            self.why = found.why
+            self.choose(original.task or found.task or self.task)
 
     def choose(self, task: str) -> None:
         """The user takes this task for the shown image: offer the models that fit it."""
@@ -46,7 +50,14 @@ class TaskChoice:
         if self.original is None:
             return
         self.original.task = task
-        pairs, self.no_model = fitting(task, self.original.frames[0])
+        self.offer_models()
+
+    def offer_models(self) -> None:
+        """Offer the models that fit the shown image, or all where the user takes any modality."""
+        if self.original is None:
+            return
+        is_any = self.form.has(ANY) and bool(self.form.get(ANY))
+        pairs, self.no_model = fitting(self.task, self.original.node, is_any)
         self.form.offer("model", pairs)
         self._stand_in(has_model=bool(pairs))
 

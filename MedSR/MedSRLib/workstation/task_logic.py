@@ -24,7 +24,7 @@ from .form import OptionsForm
 from .panels import PANELS
 from .result_card import result_card
 from .runner import Runner
-from .task_choice import TaskChoice
+from .task_choice import ANY, TaskChoice
 from .task_ui import TaskState, TaskUI
 from .transfer import safe_name
 
@@ -50,6 +50,8 @@ class TaskLogic(BaseLogic[TaskState]):
         self.data.cards = {task: card_texts(task) for task in forms}
         for form in forms.values():
             self.state.change(*form.keys)(self._preview)
+            if form.has(ANY):
+                self.state.change(form.key(ANY))(self._offer_models)
         self.bind_changes({self.name.task: self._choose})
         self._say_choice()
 
@@ -73,6 +75,10 @@ class TaskLogic(BaseLogic[TaskState]):
         if task in PANELS and task != self._choice.task:
             self._choice.choose(task)
             self._say_choice()
+
+    def _offer_models(self, **_values: Any) -> None:
+        self._choice.offer_models()
+        self._say_choice()
 
     def _say_choice(self) -> None:
         panel, data = self._choice.panel, self.data
