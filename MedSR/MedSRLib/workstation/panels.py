@@ -20,7 +20,7 @@ class Panel:
     sentence: (original, options, seconds a voxel or None) → the plan in one sentence; raises MedSRError where there is none.
     unset_texts: (original, options) → what stands in empty fields. facts: report → {label: text} for the result's card.
     without_model: options that are taken where no model fits. derivation: what a derived DICOM says, "" for the writer's own words.
-    evaluation: the task that measures it on the user's own image, "" for none. in_plane: whether the acquired plane shows what it does.
+    evaluation: the task that measures it on the user's own image; evaluate: what its button says. in_plane: whether the acquired plane shows what it does.
     """
 
     task: str
@@ -34,6 +34,7 @@ class Panel:
     without_model: Mapping[str, Any] = field(default_factory=dict)
     derivation: str = ""
     evaluation: str = ""
+    evaluate: str = "Evaluate on this volume"
     in_plane: bool = False
 
     @property
@@ -49,6 +50,11 @@ class Panel:
             return ""
         name = port.name.capitalize()
         return f"{name} to carry along" if port.name in self.output_names else name
+
+    @property
+    def evaluates_result(self) -> bool:
+        """Whether the evaluation is of a result that is there, not of the methods on the image."""
+        return any(port.name == "result" for port in load(self.evaluation).INPUTS)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -73,6 +79,8 @@ PANELS = {
             facts=preview_ct.facts,
             without_model={"method": "bicubic"},
             derivation=preview_ct.DERIVATION,
+            evaluation="evaluate_ct",
+            evaluate="Compare with the scan",
             in_plane=True,
         ),
         Panel(

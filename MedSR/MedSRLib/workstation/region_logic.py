@@ -26,6 +26,8 @@ COLOR = (1.0, 0.72, 0.30)
 FOLLOW_DELAY_S = 0.08
 """A box that is dragged moves with every pixel of the mouse; the numbers follow a little later."""
 LOOK_DELAY_S = 0.6
+ROUNDED_MM = 0.0501
+"""The numbers of a box that was dragged are shown to a tenth of a millimetre."""
 
 
 class RegionLogic(BaseLogic[RegionState]):
@@ -113,6 +115,7 @@ class RegionLogic(BaseLogic[RegionState]):
         for node in self._nodes.values():
             node.GetDisplayNode().SetVisibility(node is current and not self.data.whole)
             node.GetDisplayNode().SetHandlesInteractive(self._has_handles)
+            node.SetNthControlPointVisibility(0, self._has_handles)
         if current is not None:
             self._follow()
 
@@ -145,15 +148,15 @@ class RegionLogic(BaseLogic[RegionState]):
     def _typed(self) -> None:
         """A number was typed: the box and the option follow."""
         node = self._node
-        numbers = [_number(getattr(self.data, field)) for field in (*CENTRE, *SIZE)]
-        if node is None or None in numbers:
+        numbers = _numbers([getattr(self.data, field) for field in (*CENTRE, *SIZE)])
+        if node is None or numbers is None:
             return
         now = box_of_roi(node)
-        if np.allclose(numbers, [*now.centre_mm, *now.size_mm], atol=0.0501):  # it was the box that moved: these are its rounded numbers
+        if np.allclose(numbers, [*now.centre_mm, *now.size_mm], rtol=0, atol=ROUNDED_MM):  # it was the box that moved
             return
         self._is_busy = True
         try:
-            box = Box(np.array(numbers[:3]), np.array(numbers[3:]), now.axes)
+            box = Box(numbers[:3], numbers[3:], now.axes)
             set_roi(node, box)
             self._choose(box)
             self._look_soon()
@@ -188,8 +191,9 @@ def _voxels(original: Entry, box: Box) -> str:
     return " × ".join(str(end - start) for start, end in reversed(ranges)) + " voxels"
 
 
-def _number(text: Any) -> float | None:
+def _numbers(texts: Sequence[Any]) -> np.ndarray | None:
+    """The typed texts as numbers; None while one of them is none yet."""
     try:
-        return float(text)
+        return np.array([float(text) for text in texts])
     except (TypeError, ValueError):
         return None

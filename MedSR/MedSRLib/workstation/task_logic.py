@@ -21,7 +21,7 @@ from ..scene.nodes import add_node
 from .cards import card_texts
 from .entries import Entries, Entry
 from .form import OptionsForm
-from .panels import PANELS
+from .panels import PANELS, Panel
 from .result_card import result_card
 from .runner import Runner
 from .task_choice import ANY, TaskChoice
@@ -45,6 +45,7 @@ class TaskLogic(BaseLogic[TaskState]):
         super().__init__(server, slicer_app, TaskState)
         self._choice, self._runner, self._entries, self._folder = TaskChoice(forms), runner, entries, folder
         self._original: Entry | None = None
+        self._result: Entry | None = None
         self._of_job: Entry | None = None
         self.data.task = self._choice.task
         self.data.cards = {task: card_texts(task) for task in forms}
@@ -65,7 +66,7 @@ class TaskLogic(BaseLogic[TaskState]):
             self.data.notes = [_note("warning", text) for text in (original.frames[0].meta.get("warnings") or ())] if original else []
             self._choice.show(original)
             self.data.task = self._choice.task
-        self._original = original
+        self._original, self._result = original, result
         self._offer_labels()
         self._say_choice()
         self.data.result = result_card(result, original) if original and result else {}
@@ -85,7 +86,8 @@ class TaskLogic(BaseLogic[TaskState]):
         data.why, data.no_model = self._choice.why, self._choice.no_model
         data.button, data.icon, data.labels_title = panel.button, panel.icon, panel.labels_title
         data.labels_hint = panel.labels.help if panel.labels else ""
-        data.can_evaluate = bool(panel.evaluation)
+        data.evaluate = panel.evaluate
+        data.can_evaluate = not panel.evaluates_result or bool(self._result and self._result.task == panel.task)
         self.chosen.emit(panel.task)
         self._preview()
 
@@ -100,6 +102,11 @@ class TaskLogic(BaseLogic[TaskState]):
         """Say what the options would give on the shown original."""
         self.data.estimate, self.data.is_possible, texts = self._choice.plan()
         self._choice.form.say_unset(texts)
+
+    @property
+    def panel(self) -> Panel:
+        """Of the task that is chosen."""
+        return self._choice.panel
 
     @property
     def busy(self) -> bool:

@@ -31,6 +31,7 @@ class TaskState:
     no_model: str = ""
     labels_title: str = ""
     labels_hint: str = ""
+    evaluate: str = ""
     can_evaluate: bool = False
     is_possible: bool = False
     busy: bool = False
@@ -137,7 +138,7 @@ class TaskUI:
             **{**common, "id": "cancel"},
         )
         v3.VBtn(
-            "Evaluate on this volume",
+            "{{ " + name.evaluate + " }}",
             v_if=(name.can_evaluate,),
             block=True,
             variant="tonal",
