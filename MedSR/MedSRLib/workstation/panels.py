@@ -20,7 +20,8 @@ class Panel:
     sentence: (original, options, seconds a voxel or None) → the plan in one sentence; raises MedSRError where there is none.
     unset_texts: (original, options) → what stands in empty fields. facts: report → {label: text} for the result's card.
     without_model: options that are taken where no model fits. derivation: what a derived DICOM says, "" for the writer's own words.
-    evaluation: the task that measures it on the user's own image; evaluate: what its button says. in_plane: whether the acquired plane shows what it does.
+    evaluation: the task that measures it on the user's own image; evaluate: what its button says.
+    in_plane: whether the acquired plane shows what it does.
     """
 
     task: str
