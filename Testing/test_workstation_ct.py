@@ -24,6 +24,7 @@ PIXEL_MM, SLICE_MM, FIRST_MM = 0.78125, 1.0, (-201.0, -59.0, -569.800049)
 COLUMNS, ROWS, SLICES = (150, 182), (280, 312), (20, 26)
 """A region of the right lung: first voxel, and one behind the last."""
 FIELDS = ("x", "y", "z", "width", "depth", "height")
+SHOWN_MM = "parseFloat(document.querySelector('.medsr-position').innerText)"
 ESTIMATE = "document.querySelector('#estimate')?.innerText"
 
 
@@ -113,15 +114,16 @@ def test_the_box_is_dragged_with_the_mouse(page):
 
 
 def test_region_here_takes_the_slice_that_is_looked_at(page):
+    before = numbers(page)[2]
     page.tab.locator(".layout-grid-item").nth(0).hover(position={"x": 60, "y": 300})
     for _ in range(6):
         page.tab.mouse.wheel(0, -100)
         page.tab.wait_for_timeout(300)
-    page.tab.wait_for_timeout(2 * SECONDS)
-    shown = float(page.tab.locator(".medsr-position").nth(0).inner_text().split()[0])
-    assert abs(shown - numbers(page)[2]) > 2, "no other slice came"
+    page.tab.wait_for_function(f"Math.abs({SHOWN_MM} - {before}) > 2")
+    page.tab.wait_for_timeout(3 * SECONDS)  # wheels that are still on their way
     page.tab.click("#region-here")
-    page.tab.wait_for_function(f"Math.abs(document.querySelector('#region-z').value - {shown}) < 0.11")
+    page.tab.wait_for_function(f"Math.abs({SHOWN_MM} - document.querySelector('#region-z').value) < 0.11")
+    assert abs(numbers(page)[2] - before) > 2
 
 
 def test_a_region_outside_is_refused_before_the_click(page):

@@ -16,6 +16,20 @@ MARGIN = 1.1
 SMALLEST_MM = 1.0
 
 
+def slice_views(scene: Any) -> dict[str, tuple[Any, Any]]:
+    """{name: (slice node, composite node)} of the scene's slice views."""
+    layers = {node.GetLayoutName(): node for node in _all(scene, "vtkMRMLSliceCompositeNode")}
+    return {
+        node.GetLayoutName(): (node, layers[node.GetLayoutName()])
+        for node in _all(scene, "vtkMRMLSliceNode")
+        if node.GetLayoutName() in layers
+    }
+
+
+def _all(scene: Any, kind: str) -> list[Any]:
+    return [scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))]
+
+
 def side_by_side(views: Sequence[tuple[Any, Any]], original: Any, result: Any, overlay: Any = None) -> None:
     """Show the original in the first slice view, the result in the second, in the plane of its slices, linked and zoomed to it.
 

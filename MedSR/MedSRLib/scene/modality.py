@@ -6,6 +6,7 @@ from typing import Any
 
 import slicer
 
+from ..io.series import MODALITY_KEY, is_modality
 from .attributes import SOURCE_ROLE
 
 HOUNSFIELD_UNITS = "[hnsf'U]"
@@ -14,7 +15,7 @@ HOUNSFIELD_UNITS = "[hnsf'U]"
 
 def modality_of(node: Any) -> str:
     """ "CT", "MR", …: what DICOM says, or the unit of the values, or the node that it was made from; "" where nothing tells."""
-    stated = _in_data_tree(node)
+    stated = _in_data_tree(node) or str(node.GetAttribute(MODALITY_KEY) or "")
     units = node.GetVoxelValueUnits()
     if not stated and units is not None and units.GetCodeValue() == HOUNSFIELD_UNITS:
         return "CT"
@@ -23,15 +24,9 @@ def modality_of(node: Any) -> str:
 
 
 def state_modality(node: Any, modality: str) -> None:
-    """Write down in the data tree what a file said of a node's modality, where `modality_of` finds it; nothing for ""."""
-    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
-    if not modality or tree is None:
-        return
-    item = tree.GetItemByDataNode(node)
-    if item == tree.GetInvalidItemID():
-        item = tree.CreateItem(tree.GetSceneItemID(), node)
-    name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
-    tree.SetItemAttribute(item, name, modality)
+    """Let a node say of which modality it is, where that is known."""
+    if is_modality(modality):
+        node.SetAttribute(MODALITY_KEY, modality)
 
 
 def _in_data_tree(node: Any) -> str:

@@ -16,6 +16,7 @@ import vtk.util.numpy_support
 
 from ..errors import InputError
 from ..volume import Volume
+from .modality import state_modality
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Its own inverse."""
@@ -114,5 +115,6 @@ def add_node(scene: Any, volume: Volume, name: str, *, labels: bool = False) -> 
     """A new volume node in the scene, with display nodes, holding `volume`."""
     node = scene.AddNewNodeByClass(node_class(volume, labels), scene.GenerateUniqueName(name))
     set_node(node, volume)
+    state_modality(node, str(volume.meta.get("modality") or ""))
     node.CreateDefaultDisplayNodes()
     return node

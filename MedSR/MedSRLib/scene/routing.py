@@ -20,6 +20,7 @@ from .nodes import grid_from_node, has_image
 
 CT, SLICES = "super_resolve_ct", "interpolate_slices"
 CHOOSE = "Choose a volume."
+OTHERWISE = "Choose another method, or allow any modality."
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ def route(node: Any) -> Route:
     refused = {CT: why_not_ct(node), SLICES: why_not_thick(node)}
     tasks = tuple(task for task, why in refused.items() if not why)
     return Route(tasks, _sentence(node, tasks, refused), {task: why for task, why in refused.items() if why})
+
+
+def first(scene: Any) -> Any | None:
+    """The loaded volume to begin with: the first CT in HU, else the thickest-sliced one; None where there is neither."""
+    return next((node for node in thick.candidates(scene) if not why_not_ct(node)), None) or thick.thickest(scene)
 
 
 def why_not_ct(node: Any) -> str:
@@ -93,12 +99,12 @@ def offer(task: str, node: Any, any_modality: bool = False) -> Offer:
     """The models whose cards fit the volume's modality and spacing; with `any_modality` all of the task's."""
     known = models.of_task(task)
     if not known:
-        return Offer((), "No model for this is installed.")
+        return Offer((), "No model for this is installed: choose another method.")
     if any_modality or not has_image(node):
         return Offer(tuple(known))
     reasons = {card.id: misfit(card, node) for card in known}
     fitting = tuple(card for card in known if not reasons[card.id])
-    return Offer(fitting, "" if fitting else " ".join(f"{why.rstrip('.')}." for why in reasons.values()))
+    return Offer(fitting, "" if fitting else " ".join(f"{why.rstrip('.')}." for why in reasons.values()) + f" {OTHERWISE}")
 
 
 def misfit(card: models.Card, node: Any) -> str:

@@ -58,7 +58,7 @@ def thickest(scene: Any) -> Any | None:
 
     Label volumes, hidden nodes, single slices, volumes under a warp and MedSR's own results are left out.
     """
-    found = [(slicing(node).ratio, node) for node in _candidates(scene)]
+    found = [(slicing(node).ratio, node) for node in candidates(scene)]
     found = [pair for pair in found if pair[0] >= THICK_RATIO]
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
