@@ -14,13 +14,13 @@ from undo_stack import Signal
 from ..errors import InputError, MedSRError
 from ..io import dicom_window, formats
 from ..io.series import SeriesInfo, stem_of, suffix_of
-from ..scene.modality import state_modality
 from ..scene.nodes import add_node
+from ..scene.samples import STILL, THORAX
 from .entries import Entries, Entry
 from .library_ui import LibraryState, LibraryUI
 
 SAMPLES = Path(__file__).parents[2] / "Resources" / "SampleData"
-SAMPLE_LOOKS = {"pig_cine_ed.nrrd": ("MR sample", "mdi-heart-outline"), "lung_ct.nrrd": ("CT sample", "mdi-lungs")}
+SAMPLE_LOOKS = {THORAX.file: ("CT sample", "mdi-lungs"), STILL.file: ("MR sample", "mdi-heart-outline")}
 """What ships, by file: (title, icon)."""
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,6 @@ class LibraryLogic(BaseLogic[LibraryState]):
         """List an image, give it a node, and show it."""
         if entry.node is None:
             entry.node = add_node(self.scene, entry.frames[0], entry.name)
-            state_modality(entry.node, str(entry.frames[0].meta.get("modality") or ""))
         self.entries.add(entry)
         self.select(entry.id)
         return entry

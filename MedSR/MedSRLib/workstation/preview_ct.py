@@ -10,9 +10,10 @@ from .. import models
 from ..errors import InputError
 from ..run import check_memory
 from ..scene.routing import why_not_ct
+from ..tasks.ct_cost import nominal_seconds
 from ..tasks.ct_engine import DERIVATION
 from ..tasks.ct_network import INSTEAD
-from ..tasks.ct_plan import JobPlan, plan_job
+from ..tasks.ct_plan import plan_job
 from ..tasks.ct_region import hollow
 from ..tasks.options import from_dict
 from ..tasks.super_resolve_ct import Options
@@ -22,18 +23,25 @@ __all__ = ["DERIVATION", "facts", "sentence", "unset_texts"]
 COPIES_SHOWN = 2
 """Of a result that is shown: the one that was read, and the one that the scene draws."""
 LIMITED_TO = {"mask": "within the mask", "lungs": "within the lungs", "all": "everywhere"}
-WITHIN_MINUTES_S = 90
 
 
 def sentence(original: Entry, options: Mapping[str, Any], seconds_a_voxel: float | None = None) -> str:
-    """Size, memory, disk and time of the result. Raises MedSRError where the task would refuse, or where it could not be shown."""
+    """Size, disk, time and memory of the result. Raises MedSRError where the task would refuse, or where it could not be shown."""
     chosen = from_dict(Options, dict(options))
     if chosen.method == "model":
         _check_readable(original, chosen)
-    plan = plan_job(hollow(original.frames[0], chosen.roi), len(original.frames), chosen)
+    region = hollow(original.frames[0], chosen.roi)
+    plan = plan_job(region, len(original.frames), chosen)
     plan.check()
     check_memory(COPIES_SHOWN * (plan.volume_bytes + plan.fidelity_bytes), f"Showing {plan.size_text}")
-    return f"{_size(plan)} {_time(plan, seconds_a_voxel)}"
+    seconds = nominal_seconds(region, plan.frames, chosen)
+    if seconds_a_voxel is not None:  # one of its kind was made here: that tells it better
+        seconds = seconds_a_voxel * math.prod(plan.shape) * plan.frames
+    return f"{plan.sentence(seconds)}, {_bytes(plan.memory_bytes)} of memory."
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{math.ceil(count / 2**20)} MB"
 
 
 def _check_readable(original: Entry, chosen: Options) -> None:
@@ -42,22 +50,6 @@ def _check_readable(original: Entry, chosen: Options) -> None:
     why = "" if chosen.any_modality or card.valid_range.get("intensity") else why_not_ct(original.node)
     if why:
         raise InputError(why, where=original.name, fix="give CT in HU, or allow it by {any_modality}")
-
-
-def _size(plan: JobPlan) -> str:
-    disk = _bytes(plan.volume_bytes + plan.fidelity_bytes)
-    return f"{plan.size_text} · {disk} with its trust map · {_bytes(plan.memory_bytes)} of memory while it runs."
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{math.ceil(count / 2**20)} MB"
-
-
-def _time(plan: JobPlan, seconds_a_voxel: float | None) -> str:
-    if seconds_a_voxel is None:
-        return "The time is known after the first tile."
-    seconds = seconds_a_voxel * math.prod(plan.shape) * plan.frames
-    return f"About {seconds / 60:.0f} min." if seconds >= WITHIN_MINUTES_S else f"About {math.ceil(seconds)} s."
 
 
 def unset_texts(original: Entry, _options: Mapping[str, Any]) -> dict[str, str]:
