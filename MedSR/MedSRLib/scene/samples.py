@@ -19,7 +19,7 @@ CATEGORY = "MedSR"
 
 @dataclass(frozen=True)
 class Sample:
-    """file: in Resources/SampleData. icon: in Resources/Icons. index: (name, unit, values) of the frames of a sequence, None for a still."""
+    """file: in Resources/SampleData, icon: in Resources/Icons. index: (name, unit, values) of a sequence's frames, None for a still."""
 
     title: str
     file: str

@@ -63,7 +63,8 @@ def thickest(scene: Any) -> Any | None:
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def _candidates(scene: Any) -> list[Any]:
+def candidates(scene: Any) -> list[Any]:
+    """Loaded scalar volumes that a task could take: what `thickest` chooses from."""
     nodes = [scene.GetNthNodeByClass(i, "vtkMRMLScalarVolumeNode") for i in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))]
     return [node for node in nodes if _usable(node)]
 
