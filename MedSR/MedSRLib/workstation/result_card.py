@@ -25,7 +25,7 @@ def result_card(entry: Entry, original: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "facts": [{"label": k, "value": v} for k, v in facts.items() if v],
-        "why": _sentence(str(report.get("why") or "")),
+        "why": _sentence(str(report.get("why") or ""), model_of(report)),
         "invented": INVENTED if model_of(report) else "",
         "warnings": [str(text) for text in report.get("warnings") or ()],
         "links": _links(entry, original, panel.map_title),
@@ -47,5 +47,7 @@ def _links(entry: Entry, original: Entry, map_title: str) -> list[dict[str, str]
     return [{"id": what.replace(".", "-"), "title": title, "url": f"download/{entry.id}/{what}"} for what, title in links]
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".") if text else ""
+def _sentence(text: str, name: str) -> str:
+    """A clause as a sentence; one that begins with a model's name keeps that as it is."""
+    begun = text if name and text.startswith(name) else text[:1].upper() + text[1:]
+    return begun + ("" if text.endswith(".") else ".") if text else ""

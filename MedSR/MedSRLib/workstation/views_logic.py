@@ -14,6 +14,8 @@ from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..scene.fidelity import full_scale
 from ..scene.nodes import set_node
+from ..scene.routing import why_not_ct
+from ..tasks.ct_engine import LUNG_WINDOW
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import Entry
@@ -71,6 +73,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         ui.reset_clicked.connect(self.fit)
         ui.auto_window_clicked.connect(self._auto_window)
         ui.own_window_clicked.connect(self._own_window)
+        ui.lung_window_clicked.connect(self._lung_window)
 
     @property
     def shown(self) -> tuple[Entry | None, Entry | None]:
@@ -94,7 +97,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
             self._place = None
             self._acquired = in_plane_orientation(original.node)
             self._offer_modes()
-            self._set_window(original.own_window, original.window)
+            data.is_ct = not why_not_ct(original.node)
+            self._set_window(original.own_window or (LUNG_WINDOW if data.is_ct else None), original.window)
         self._show_frame(1)
         self._choose_mode()
         self._arrange()
@@ -271,6 +275,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
     def _auto_window(self) -> None:
         self._set_window(None)
 
+    def _lung_window(self) -> None:
+        self._set_window(LUNG_WINDOW)
+
     def _own_window(self) -> None:
         self._set_window(self._original.own_window if self._original else None)
 
@@ -289,14 +296,20 @@ class ViewsLogic(BaseLogic[ViewsState]):
     def _apply_window(self, low: float, high: float) -> None:
         if self._original:
             self._original.window = (low, high)
-        unit = str(self._original.frames[0].meta.get("units") or "") if self._original else ""
-        self.data.window_text = f"{low:.4g} to {high:.4g} {unit}".rstrip()
+        self.data.window_text = f"{low:.4g} to {high:.4g} {self._unit}".rstrip()
         for entry in (self._original, self._result):
             display = entry.node.GetDisplayNode() if entry and entry.node else None
             if display:
                 display.AutoWindowLevelOff()
                 display.SetWindowLevelMinMax(low, high)
         self._apply_smoothing()
+
+    @property
+    def _unit(self) -> str:
+        """Of the original's values; "" where it is not known."""
+        if self._original is None:
+            return ""
+        return str(self._original.frames[0].meta.get("units") or ("HU" if self.data.is_ct else ""))
 
     def _apply_smoothing(self) -> None:
         for entry in (self._original, self._result):
@@ -308,8 +321,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         on = self._result if self.data.overlay and self._result and self._result.fidelity_node else None
         text = ""
         if on and self._original:
-            unit = str(self._original.frames[0].meta.get("units") or "image units")
-            text = f"{full_scale(on.fidelity[0].array):.3g} {unit}".rstrip()
+            text = f"{full_scale(on.fidelity[0].array):.3g} {self._unit or 'image units'}"
         for side, orientation, view in self._views():
             if side == "Result":
                 view.set_foreground_volume_id(on.fidelity_node.GetID() if on else None)

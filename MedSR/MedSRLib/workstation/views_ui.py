@@ -27,6 +27,7 @@ class ViewsState:
     step: float = 0.01
     window_text: str = ""
     has_own_window: bool = False
+    is_ct: bool = False
     smooth: bool = False
     overlay: bool = False
     map_title: str = ""
@@ -46,6 +47,7 @@ class ViewsUI:
     reset_clicked = Signal()
     auto_window_clicked = Signal()
     own_window_clicked = Signal()
+    lung_window_clicked = Signal()
 
     def __init__(self, server) -> None:
         self.typed_state = TypedState(server.state, ViewsState)
@@ -86,7 +88,7 @@ class ViewsUI:
         with v3.VMenu(close_on_content_click=False, location="bottom"):
             with v3.Template(v_slot_activator="{ props }"):
                 v3.VBtn("Window", v_bind="props", variant="text", size="small", prepend_icon="mdi-contrast-circle", id="window")
-            with v3.VCard(width=360, classes="pa-4", color="surface-light"):
+            with v3.VCard(width=420, classes="pa-4", color="surface-light"):
                 html.Div("Grey values shown: {{ " + name.window_text + " }}", classes="text-body-2 mb-2")
                 limits = {"min": (name.low,), "max": (name.high,), "step": (name.step,)}
                 v3.VRangeSlider(v_model=(name.window,), hide_details=True, color="primary", id="window-range", **limits)
@@ -95,6 +97,7 @@ class ViewsUI:
                     v3.VSpacer()
                     look = {"size": "small", "variant": "tonal", "classes": "ml-2"}
                     v3.VBtn("File", v_if=(name.has_own_window,), click=self.own_window_clicked.emit, id="window-file", **look)
+                    v3.VBtn("Lung", v_if=(name.is_ct,), click=self.lung_window_clicked.emit, id="window-lung", **look)
                     v3.VBtn("Auto", click=self.auto_window_clicked.emit, id="window-auto", **look)
                 html.Div("Applies to original and result alike. Off: every stored voxel is drawn as it is.", classes="medsr-hint mt-2")
 
