@@ -29,3 +29,24 @@ def data_dir() -> Path:
 def sample_dir() -> Path:
     """The sample data that ships with the extension."""
     return ROOT / "MedSR" / "Resources" / "SampleData"
+
+
+@pytest.fixture
+def scene():
+    """Slicer's scene, emptied, with the stand-ins of `slicer_host` in place."""
+    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+    from slicer_host import host
+
+    app = host.install()
+    slicer.mrmlScene.Clear(False)
+    app.applicationLogic().GetColorLogic().AddDefaultColorNodes()
+    return slicer.mrmlScene
+
+
+@pytest.fixture
+def errors_shown(monkeypatch) -> list[str]:
+    """The sentences that Slicer's error display was given."""
+    slicer = pytest.importorskip("slicer.util", reason="slicer-core is not installed")
+    shown: list[str] = []
+    monkeypatch.setattr(slicer, "errorDisplay", lambda text, **_: shown.append(text))
+    return shown

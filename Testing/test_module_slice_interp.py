@@ -25,27 +25,18 @@ sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MedSR")]
 
 import slicer  # noqa: E402
 import vtk  # noqa: E402
-from MedSRLib.errors import Cancelled, DependencyError, InputError, ResourceError  # noqa: E402
+from MedSRLib.errors import DependencyError, InputError, ResourceError  # noqa: E402
 from MedSRLib.jobs_specification import Outcome  # noqa: E402
 from MedSRLib.scene import attributes, nodes, samples, segmentations, sequences  # noqa: E402
 from MedSRLib.tasks import evaluate_slices, interpolate_slices  # noqa: E402
 from MedSRLib.volume import Volume  # noqa: E402
+from pages import APP, WAIT_SECONDS, StandInJob, settle, under, until  # noqa: E402
 from PySide6 import QtCore, QtWidgets  # noqa: E402
 from slicer_host import application, host  # noqa: E402
 
-APP = host.install()
 PAGE, MODULE = host.load_module("MedSRSliceInterp")
 from MedSRLib.widgets import dependencies, page, viewing  # noqa: E402
 from MedSRLib.widgets.task_logic import RESOURCES  # noqa: E402
-
-WAIT_SECONDS = 60
-
-
-@pytest.fixture
-def scene():
-    slicer.mrmlScene.Clear(False)
-    APP.applicationLogic().GetColorLogic().AddDefaultColorNodes()
-    return slicer.mrmlScene
 
 
 @pytest.fixture
@@ -63,55 +54,6 @@ def a_page(scene):
 @pytest.fixture
 def a_sample(scene):
     return samples.load_volume(RESOURCES)
-
-
-@pytest.fixture
-def errors_shown(monkeypatch):
-    shown = []
-    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_: shown.append(text))
-    return shown
-
-
-def until(condition, seconds=WAIT_SECONDS):
-    """Let Qt work until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        APP.processEvents()
-        time.sleep(0.01)
-
-
-def settle():
-    for _ in range(3):
-        APP.processEvents()
-
-
-class StandInJob:
-    """A job that says what a test tells it to say."""
-
-    def __init__(self, *events, outcome=None, error=None):
-        self.events, self._outcome, self._error = list(events), outcome, error
-        self.finished, self.cancelled, self.waited = False, False, False
-
-    def poll(self):
-        events, self.events = self.events, []
-        return events
-
-    def cancel(self):
-        self.cancelled = True
-        self._error, self.finished = Cancelled(), True
-
-    def wait(self, timeout=None):
-        self.waited = True
-        return True
-
-    def end(self, outcome=None, error=None):
-        self._outcome, self._error, self.finished = outcome, error, True
-
-    def outcome(self):
-        if self._error is not None:
-            raise self._error
-        return self._outcome
 
 
 def with_stand_in(widget, job):
@@ -221,13 +163,6 @@ def test_a_factor_goes_before_the_spacing_that_it_greys_out(a_page, a_sample):
     assert (job.specification.options["spacing_mm"], job.specification.options["factor"]) == (0.0, 2.0)
     job.cancel()
     assert a_page._parameters.spacing_mm == 1.0
-
-
-def under(node, matrix):
-    """Put a volume under a linear transform."""
-    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
-    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.array(matrix, float)))
-    node.SetAndObserveTransformNodeID(transform.GetID())
 
 
 def test_a_transform_that_shears_is_told_before_the_click(a_page, a_sample):
