@@ -130,6 +130,9 @@ def test_a_region_outside_is_refused_before_the_click(page):
     page.tab.fill("#region-x", "900")
     page.tab.wait_for_function(f"{ESTIMATE}?.includes('outside the volume')")
     assert "medsr-refused" in page.tab.get_attribute("#estimate", "class")
+    page.tab.click("#region-whole", force=True)
+    page.tab.wait_for_function(f"{ESTIMATE}?.includes('4096 × 4096 × 52 voxels')")  # its size, or that it is too large to be shown
+    page.tab.click("#region-whole", force=True)
     place_region(page)
     assert "medsr-refused" not in page.tab.get_attribute("#estimate", "class")
     assert page.tab.inner_text("#region-size") == "32 × 32 × 6 voxels"
@@ -310,6 +313,16 @@ def test_each_image_keeps_the_task_that_was_chosen_for_it(with_result):
     page.tab.wait_for_selector(f"#task-{CT}.v-btn--active")  # chosen above, however wrong
     page.tab.locator(".medsr-row").first.click()
     page.tab.wait_for_selector("#task-interpolate_slices.v-btn--active")
+
+
+def test_the_samples_are_a_ct_and_an_mri(with_result):
+    with_result.tab.click("#open-sample")
+    with_result.tab.get_by_text("CT sample").click()
+    with_result.tab.wait_for_selector(".medsr-row:has-text('144 × 144 × 16')")
+    with_result.tab.wait_for_selector(f"#task-{CT}.v-btn--active")
+    with_result.tab.click("#open-sample")
+    assert with_result.tab.get_by_text("MR sample").is_visible()
+    with_result.tab.keyboard.press("Escape")
 
 
 def test_nothing_complained(with_result):

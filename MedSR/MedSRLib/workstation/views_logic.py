@@ -14,12 +14,11 @@ from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..scene.fidelity import full_scale
 from ..scene.nodes import set_node
-from ..scene.routing import why_not_ct
-from ..tasks.ct_engine import LUNG_WINDOW
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import Entry
 from .focus import centre_ras, meeting_point, show_region, show_whole
+from .grey import GreyValues
 from .linked import LinkedPair
 from .panels import PANELS
 from .planes import directions, in_plane_orientation, plane_size_mm
@@ -28,9 +27,7 @@ from .result_card import model_of
 from .slice_view_ui import create_slice_view_ui, slice_view_state
 from .theme import ORIGINAL_COLOR, RESULT_COLOR
 from .views_ui import ViewsState, ViewsUI
-from .window import window_of
 
-WINDOW_STEPS = 500
 FIT_DELAY_S = 0.05
 MODE_ICONS = {"Coronal": "mdi-axis-x-rotate-clockwise", "Sagittal": "mdi-axis-y-rotate-clockwise", "Axial": "mdi-axis-z-rotate-clockwise"}
 
@@ -51,6 +48,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         self._acquired = "Axial"
         self._to_fit: set[str] = set()
         self._seen: set[str] = set()
+        self._grey = GreyValues(self.data)
         self._place: Sequence[float] | None = None
         self._cursor = LinkedCursor(slicer_app.scene, self._probe)
         register_rca_factories(slicer_app.view_manager, server, slice_view_ui_f=create_slice_view_ui, rca_encoder="jpeg", target_fps=20)
@@ -59,8 +57,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
         name = self.name
         answers: dict[Any, Callable[[Any], None]] = {
             name.mode: lambda _mode: self._arrange(),
-            name.window: lambda window: self._apply_window(*window),
-            name.smooth: lambda _on: self._apply_smoothing(),
+            name.window: lambda window: self._grey.apply(*window),
+            name.smooth: lambda _on: self._grey.smooth(),
             name.overlay: lambda _on: self._apply_overlay(),
             name.opacity: lambda _value: self._apply_overlay(),
             name.frame: self._show_frame,
@@ -71,9 +69,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
 
     def set_ui(self, ui: ViewsUI) -> None:
         ui.reset_clicked.connect(self.fit)
-        ui.auto_window_clicked.connect(self._auto_window)
-        ui.own_window_clicked.connect(self._own_window)
-        ui.lung_window_clicked.connect(self._lung_window)
+        ui.auto_window_clicked.connect(self._grey.auto)
+        ui.own_window_clicked.connect(self._grey.own)
+        ui.lung_window_clicked.connect(self._grey.lung)
 
     @property
     def shown(self) -> tuple[Entry | None, Entry | None]:
@@ -92,13 +90,13 @@ class ViewsLogic(BaseLogic[ViewsState]):
             data.map_title, data.map_hint = PANELS[result.task].map_title, PANELS[result.task].map_hint
         data.frames, data.frame = (len(original.frames) if original else 1), 1
         if original is None:
+            self._grey.show(None, None)
             return
         if is_new:
             self._place = None
             self._acquired = in_plane_orientation(original.node)
             self._offer_modes()
-            data.is_ct = not why_not_ct(original.node)
-            self._set_window(original.own_window or (LUNG_WINDOW if data.is_ct else None), original.window)
+        self._grey.show(original, result)
         self._show_frame(1)
         self._choose_mode()
         self._arrange()
@@ -272,56 +270,11 @@ class ViewsLogic(BaseLogic[ViewsState]):
                 if entry.fidelity_node:
                     set_node(entry.fidelity_node, entry.fidelity[index])
 
-    def _auto_window(self) -> None:
-        self._set_window(None)
-
-    def _lung_window(self) -> None:
-        self._set_window(LUNG_WINDOW)
-
-    def _own_window(self) -> None:
-        self._set_window(self._original.own_window if self._original else None)
-
-    def _set_window(self, asked: tuple[float, float] | None, seen: tuple[float, float] | None = None) -> None:
-        """Show what was seen last, else what is asked for, else what the grey values suggest."""
-        if self._original is None:
-            return
-        window = window_of(self._original.frames[0].array, asked)
-        self.data.has_own_window = self._original.own_window is not None
-        self.data.low, self.data.high = window.lowest, window.highest
-        self.data.step = (window.highest - window.lowest) / WINDOW_STEPS
-        low, high = seen or (window.low, window.high)
-        self.data.window = [low, high]
-        self._apply_window(low, high)
-
-    def _apply_window(self, low: float, high: float) -> None:
-        if self._original:
-            self._original.window = (low, high)
-        self.data.window_text = f"{low:.4g} to {high:.4g} {self._unit}".rstrip()
-        for entry in (self._original, self._result):
-            display = entry.node.GetDisplayNode() if entry and entry.node else None
-            if display:
-                display.AutoWindowLevelOff()
-                display.SetWindowLevelMinMax(low, high)
-        self._apply_smoothing()
-
-    @property
-    def _unit(self) -> str:
-        """Of the original's values; "" where it is not known."""
-        if self._original is None:
-            return ""
-        return str(self._original.frames[0].meta.get("units") or ("HU" if self.data.is_ct else ""))
-
-    def _apply_smoothing(self) -> None:
-        for entry in (self._original, self._result):
-            display = entry.node.GetDisplayNode() if entry and entry.node else None
-            if display:
-                display.SetInterpolate(bool(self.data.smooth))
-
     def _apply_overlay(self) -> None:
         on = self._result if self.data.overlay and self._result and self._result.fidelity_node else None
         text = ""
         if on and self._original:
-            text = f"{full_scale(on.fidelity[0].array):.3g} {self._unit or 'image units'}"
+            text = f"{full_scale(on.fidelity[0].array):.3g} {self._grey.unit or 'image units'}"
         for side, orientation, view in self._views():
             if side == "Result":
                 view.set_foreground_volume_id(on.fidelity_node.GetID() if on else None)
