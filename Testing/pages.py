@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -60,3 +61,16 @@ def under(node, matrix):
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.array(matrix, float)))
     node.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def assert_fields_are_options(parameters, options_class, names):
+    """Type, default, limits and choices of each named field of a parameter node class are those of the task's option."""
+    options = {f.name: f for f in dataclasses.fields(options_class)}
+    for name in names:
+        field, option = parameters.allParameters[name], options[name]
+        assert (field.type, field.default) == (type(option.default), option.default), name
+        limits = next((a for a in field.annotations if hasattr(a, "minimum")), None)
+        choices = next((a for a in field.annotations if hasattr(a, "choices")), None)
+        meta = option.metadata
+        assert ((limits.minimum, limits.maximum) if limits else (None, None)) == (meta["minimum"], meta["maximum"]), name
+        assert (tuple(choices.choices) if choices else ()) == tuple(meta["choices"]), name

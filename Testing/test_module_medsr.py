@@ -23,7 +23,7 @@ from MedSRLib.jobs_specification import Outcome  # noqa: E402
 from MedSRLib.scene import attributes, nodes, region_default, regions, routing, samples, segmentations  # noqa: E402
 from MedSRLib.tasks import super_resolve_ct  # noqa: E402
 from MedSRLib.volume import Volume  # noqa: E402
-from pages import APP, StandInJob, settle, under, until  # noqa: E402
+from pages import APP, StandInJob, assert_fields_are_options, settle, under, until  # noqa: E402
 from slicer_host import host  # noqa: E402
 
 SLICES_PAGE, _ = host.load_module("MedSRSliceInterp")
@@ -88,16 +88,12 @@ def block_means(array):
 
 def test_fields_limits_and_defaults_are_those_of_the_options():
     fields = PAGE.MedSRParameterNode.allParameters
-    options = {f.name: f for f in dataclasses.fields(super_resolve_ct.Options)}
-    assert set(PAGE.OPTION_NAMES) == set(options) - {"roi"} and set(options) <= set(fields) and fields["roi"].is_node
-    for name in PAGE.OPTION_NAMES:
-        field, meta = fields[name], options[name].metadata
-        assert (field.type, field.default) == (type(options[name].default), options[name].default), name
-        limits = next((a for a in field.annotations if hasattr(a, "minimum")), None)
-        choices = next((a for a in field.annotations if hasattr(a, "choices")), None)
-        assert ((limits.minimum, limits.maximum) if limits else (None, None)) == (meta["minimum"], meta["maximum"]), name
-        assert (tuple(choices.choices) if choices else ()) == tuple(meta["choices"]), name
+    options = {f.name for f in dataclasses.fields(super_resolve_ct.Options)}
+    assert set(PAGE.OPTION_NAMES) == options - {"roi"} and options <= set(fields) and fields["roi"].is_node
+    assert_fields_are_options(PAGE.MedSRParameterNode, super_resolve_ct.Options, PAGE.OPTION_NAMES)
     assert list(PAGE.METHOD_LABELS) == list(super_resolve_ct.METHODS)
+    task = next(a for a in fields["task"].annotations if hasattr(a, "choices"))
+    assert list(task.choices) == list(PAGE.TASK_LABELS)
 
 
 # ---------------------------------------------------------------------------------------------- routed by the volume
