@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import slicer
@@ -12,6 +13,19 @@ from slicer_host import host
 
 APP = host.install()
 WAIT_SECONDS = 60
+
+
+@contextmanager
+def opened(widget_class):
+    """A page that is shown and entered, and goes away afterwards with all that it watches."""
+    widget = widget_class()
+    widget.parent.show()
+    widget.enter()
+    yield widget
+    widget.cleanup()
+    widget.parent.hide()
+    for root in widget.roots:
+        root.setMRMLScene(None)
 
 
 def until(condition, seconds=WAIT_SECONDS):

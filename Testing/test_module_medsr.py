@@ -23,7 +23,7 @@ from MedSRLib.jobs_specification import Outcome  # noqa: E402
 from MedSRLib.scene import attributes, nodes, region_default, regions, routing, samples, segmentations  # noqa: E402
 from MedSRLib.tasks import super_resolve_ct  # noqa: E402
 from MedSRLib.volume import Volume  # noqa: E402
-from pages import APP, StandInJob, assert_fields_are_options, settle, under, until  # noqa: E402
+from pages import APP, StandInJob, assert_fields_are_options, opened, settle, under, until  # noqa: E402
 from slicer_host import host  # noqa: E402
 
 SLICES_PAGE, _ = host.load_module("MedSRSliceInterp")
@@ -44,14 +44,8 @@ def no_models(tmp_path, monkeypatch):
 
 @pytest.fixture
 def a_page(scene):
-    widget = PAGE.MedSRWidget()
-    widget.parent.show()
-    widget.enter()
-    yield widget
-    widget.cleanup()
-    widget.parent.hide()
-    for root in widget.roots:
-        root.setMRMLScene(None)
+    with opened(PAGE.MedSRWidget) as widget:
+        yield widget
 
 
 @pytest.fixture
@@ -329,6 +323,14 @@ def test_a_region_that_is_gone_or_moved_meanwhile_does_not_matter(a_page, a_ct, 
     assert job.specification.options["roi"] == asked and a_page._parameters.roi is None
     job.end(Outcome({"volume": job.specification.inputs["volume"]}, {"method": "bicubic"}, 1.0))
     until(lambda: not a_page.panel.running, 5)
+    assert errors_shown == [] and slicer.mrmlScene.GetFirstNodeByName("thorax_ct super-resolved") is not None
+
+
+def test_a_result_comes_though_the_page_was_left_meanwhile(a_page, a_ct, a_region, errors_shown):
+    choose(a_page, method="bicubic", roi=a_region)
+    a_page.ui.applyButton.click()
+    a_page.exit()
+    until(lambda: not a_page.panel.running)
     assert errors_shown == [] and slicer.mrmlScene.GetFirstNodeByName("thorax_ct super-resolved") is not None
 
 

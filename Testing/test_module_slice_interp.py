@@ -30,7 +30,7 @@ from MedSRLib.jobs_specification import Outcome  # noqa: E402
 from MedSRLib.scene import attributes, nodes, samples, segmentations, sequences  # noqa: E402
 from MedSRLib.tasks import evaluate_slices, interpolate_slices  # noqa: E402
 from MedSRLib.volume import Volume  # noqa: E402
-from pages import APP, WAIT_SECONDS, StandInJob, assert_fields_are_options, settle, under, until  # noqa: E402
+from pages import APP, WAIT_SECONDS, StandInJob, assert_fields_are_options, opened, settle, under, until  # noqa: E402
 from PySide6 import QtCore, QtWidgets  # noqa: E402
 from slicer_host import application, host  # noqa: E402
 
@@ -41,14 +41,8 @@ from MedSRLib.widgets.task_logic import RESOURCES  # noqa: E402
 
 @pytest.fixture
 def a_page(scene):
-    widget = PAGE.MedSRSliceInterpWidget()
-    widget.parent.show()
-    widget.enter()
-    yield widget
-    widget.cleanup()
-    widget.parent.hide()
-    for root in widget.roots:
-        root.setMRMLScene(None)
+    with opened(PAGE.MedSRSliceInterpWidget) as widget:
+        yield widget
 
 
 @pytest.fixture
