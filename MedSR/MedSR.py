@@ -173,23 +173,26 @@ class MedSRWidget(TaskPage):
         viewing.start_placing(parameters.roi)
 
     def start(self):
-        parameters = self._parameters
+        # What is shown in the end is of this click: the page may have been left by then, its parameters with it.
+        parameters, volume = self._parameters, self._parameters.inputVolume
         if self.logic.task(parameters) == routing.CT:
-            self._work(self.logic, parameters.method, lambda: self.logic.super_resolution(parameters, self.options.model), self._show_finer)
+            make = lambda: self.logic.super_resolution(parameters, self.options.model)  # noqa: E731
+            self._work(self.logic, parameters.method, make, lambda results, outcome: self._show_finer(volume, results, outcome))
         else:
             method = self.logic.slices.getParameterNode().method
-            self._work(self.logic.slices, method, lambda: self.logic.interpolation(parameters), self._show_slices)
+            show = lambda results, outcome: self._show_slices(results, outcome, measured=method == "auto")  # noqa: E731
+            self._work(self.logic.slices, method, lambda: self.logic.interpolation(parameters), show)
 
     def _work(self, logic, method, make, show):
         self.work(lambda: logic.ensure_dependencies(method, self.panel.log), make, show)
 
-    def _show_finer(self, results, outcome):
-        viewing.show_beside(self._parameters.inputVolume, results.volume, results.fidelity)
+    def _show_finer(self, volume, results, outcome):
+        viewing.show_beside(volume, results.volume, results.fidelity)
         return self.made(results, METHOD_LABELS.get(outcome.report.get("method", ""), ""))
 
-    def _show_slices(self, results, outcome):
+    def _show_slices(self, results, outcome, measured):
         viewing.show_volume(results.volume, results.fidelity)
-        why = outcome.report.get("why") if self.slices.parameters.method == "auto" else ""
+        why = outcome.report.get("why") if measured else ""
         return self.made(results, self.slices.methods.get(outcome.report.get("method", ""), ""), why)
 
 

@@ -33,14 +33,14 @@ def sample_dir() -> Path:
 
 @pytest.fixture
 def scene():
-    """Slicer's scene, emptied, with the stand-ins of `slicer_host` in place."""
-    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
-    from slicer_host import host
+    """Slicer's scene, emptied; Qt is not needed."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    from slicer_host import application
 
-    app = host.install()
-    slicer.mrmlScene.Clear(False)
+    app = application.install()
+    app.scene.Clear(False)
     app.applicationLogic().GetColorLogic().AddDefaultColorNodes()
-    return slicer.mrmlScene
+    return app.scene
 
 
 @pytest.fixture

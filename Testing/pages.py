@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import slicer
@@ -11,6 +13,19 @@ from slicer_host import host
 
 APP = host.install()
 WAIT_SECONDS = 60
+
+
+@contextmanager
+def opened(widget_class):
+    """A page that is shown and entered, and goes away afterwards with all that it watches."""
+    widget = widget_class()
+    widget.parent.show()
+    widget.enter()
+    yield widget
+    widget.cleanup()
+    widget.parent.hide()
+    for root in widget.roots:
+        root.setMRMLScene(None)
 
 
 def until(condition, seconds=WAIT_SECONDS):
@@ -60,3 +75,16 @@ def under(node, matrix):
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.array(matrix, float)))
     node.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def assert_fields_are_options(parameters, options_class, names):
+    """Type, default, limits and choices of each named field of a parameter node class are those of the task's option."""
+    options = {f.name: f for f in dataclasses.fields(options_class)}
+    for name in names:
+        field, option = parameters.allParameters[name], options[name]
+        assert (field.type, field.default) == (type(option.default), option.default), name
+        limits = next((a for a in field.annotations if hasattr(a, "minimum")), None)
+        choices = next((a for a in field.annotations if hasattr(a, "choices")), None)
+        meta = option.metadata
+        assert ((limits.minimum, limits.maximum) if limits else (None, None)) == (meta["minimum"], meta["maximum"]), name
+        assert (tuple(choices.choices) if choices else ()) == tuple(meta["choices"]), name

@@ -30,7 +30,7 @@ from MedSRLib.jobs_specification import Outcome  # noqa: E402
 from MedSRLib.scene import attributes, nodes, samples, segmentations, sequences  # noqa: E402
 from MedSRLib.tasks import evaluate_slices, interpolate_slices  # noqa: E402
 from MedSRLib.volume import Volume  # noqa: E402
-from pages import APP, WAIT_SECONDS, StandInJob, settle, under, until  # noqa: E402
+from pages import APP, WAIT_SECONDS, StandInJob, assert_fields_are_options, opened, settle, under, until  # noqa: E402
 from PySide6 import QtCore, QtWidgets  # noqa: E402
 from slicer_host import application, host  # noqa: E402
 
@@ -41,14 +41,8 @@ from MedSRLib.widgets.task_logic import RESOURCES  # noqa: E402
 
 @pytest.fixture
 def a_page(scene):
-    widget = PAGE.MedSRSliceInterpWidget()
-    widget.parent.show()
-    widget.enter()
-    yield widget
-    widget.cleanup()
-    widget.parent.hide()
-    for root in widget.roots:
-        root.setMRMLScene(None)
+    with opened(PAGE.MedSRSliceInterpWidget) as widget:
+        yield widget
 
 
 @pytest.fixture
@@ -66,17 +60,8 @@ def with_stand_in(widget, job):
 
 
 def test_fields_limits_and_defaults_are_those_of_the_options():
-    fields = PAGE.MedSRSliceInterpParameterNode.allParameters
-    options = {f.name: f for f in dataclasses.fields(interpolate_slices.Options)}
-    assert set(PAGE.OPTION_NAMES) == set(options) and set(options) <= set(fields)
-    for name, option in options.items():
-        field = fields[name]
-        assert (field.type, field.default) == (type(option.default), option.default), name
-        limits = next((a for a in field.annotations if hasattr(a, "minimum")), None)
-        choices = next((a for a in field.annotations if hasattr(a, "choices")), None)
-        meta = option.metadata
-        assert ((limits.minimum, limits.maximum) if limits else (None, None)) == (meta["minimum"], meta["maximum"]), name
-        assert (tuple(choices.choices) if choices else ()) == tuple(meta["choices"]), name
+    assert set(PAGE.OPTION_NAMES) == {f.name for f in dataclasses.fields(interpolate_slices.Options)}
+    assert_fields_are_options(PAGE.MedSRSliceInterpParameterNode, interpolate_slices.Options, PAGE.OPTION_NAMES)
     assert list(PAGE.METHOD_LABELS) == list(interpolate_slices.METHODS)
     assert set(PAGE.EVALUATION_NAMES) <= {f.name for f in dataclasses.fields(evaluate_slices.Options)}
 

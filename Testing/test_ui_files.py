@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,15 @@ def test_a_widget_has_the_limits_default_choices_and_help_of_its_option(part, op
         assert widget["class"] == ("QSpinBox" if isinstance(option.default, int) else "QDoubleSpinBox")
         assert (widget["minimum"], widget["maximum"], widget["value"]) == (meta["minimum"], meta["maximum"], option.default)
         assert widget.get("suffix", "").strip() == meta["unit"]
+
+
+@pytest.mark.parametrize(
+    "parts", [("MedSR", "SuperResolveCt", "Result"), ("MedSRSliceInterp", "InterpolateSlices", "Result")], ids=lambda p: p[0]
+)
+def test_no_name_stands_in_two_parts_of_a_page(parts):
+    """They are looked up together."""
+    named = [w.get("name") for path in FILES if path.stem in parts for w in ET.parse(path).getroot().iter("widget")]
+    assert sorted(named) == sorted(set(named)) and len(named) > 20
 
 
 def test_pages_to_come_offer_nothing_to_run():

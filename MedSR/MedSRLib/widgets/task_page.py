@@ -66,7 +66,10 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
     def load(self, path: Path, above: Any = None) -> Any:
         """Add a .ui file to the page's lower end, or above another one's root; returns its widgets by name."""
         root = slicer.util.loadUI(str(path))
-        self.layout.insertWidget(self.layout.count() if above is None else self.layout.indexOf(above), root)
+        if above is None:
+            self.layout.addWidget(root)
+        else:
+            self.layout.insertWidget(self.layout.indexOf(above), root)
         root.setMRMLScene(slicer.mrmlScene)
         self.roots.append(root)
         return slicer.util.childWidgetVariables(root)
