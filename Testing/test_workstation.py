@@ -428,6 +428,7 @@ def test_pictures_for_the_readme(browser, tmp_path):
     page.tab.wait_for_timeout(2000)
     page.tab.click("#run")
     page.tab.wait_for_selector("#result:has-text('super-resolved')", timeout=10 * PATIENT)
+    page.tab.click("#mode-axial")
     save("workstation-ct.jpg")
     page.tab.close()
     assert own.stop() == 0
