@@ -36,6 +36,11 @@ COLUMNS = {
     "distance": "distance", "edge_mm": "edge mm", "wall_mm": "wall mm", "walls_seen": "walls seen",
     "solid_share": "solid / true", "shift_hu": "shift HU", "residual_hu": "residual HU",
 }  # fmt: skip
+SPECTRUM = {
+    f"power_{low:g}_{high:g}": f"power at {low:g} to {high:g} × Nyquist, over the truth's"
+    for low, high in pairwise(ct_evaluation.BAND_EDGES)
+}
+"""Of the scan's pixels: beyond 1 is what they cannot hold."""
 REAL_SLICES, REAL_SIDE, ASSUMED_KERNEL = (8, 20, 32), 128, "standard"
 
 
@@ -97,9 +102,7 @@ def score(method: ct_methods.Method, items: list[Prepared], distance: ct_metrics
     views = len(items[0].case.views)
     levels = distance.distances([item.features for item in items for _ in range(views)], features)
     means = means_of(rows) | {"distance": float(levels.mean())} | {f"distance_level_{k}": float(d) for k, d in enumerate(levels)}
-    means |= {
-        f"power_{low:g}_{high:g}": float(p) for (low, high), p in zip(pairwise(ct_evaluation.BAND_EDGES), np.mean(powers, 0), strict=True)
-    }
+    means |= {name: float(p) for name, p in zip(SPECTRUM, np.mean(powers, 0), strict=True)}
     kinds = sorted({(r["kernel"], r["noise_hu"]) for r in rows})
     by_view = {f"{k}, {n:g} HU": means_of([r for r in rows if (r["kernel"], r["noise_hu"]) == (k, n)]) for k, n in kinds}
     return {"rows": rows, "means": means, "by_view": by_view}
@@ -156,11 +159,17 @@ def consistency(method: ct_methods.Method, scans: list[tuple[ct_methods.Scan, np
 
 
 def markdown(results: dict[str, dict[str, Any]], true: dict[str, float]) -> str:
+    """Two tables: the figures, with those of the real scan where it was scored; the spectrum."""
     columns = COLUMNS | {"real_residual_hu": "real: residual HU", "real_worst_shift_hu": "real: shift HU"}
-    columns = {k: v for k, v in columns.items() if any(k in r["means"] for r in results.values())}
+    means = {name: r["means"] for name, r in results.items()}
+    return _table(columns, means | {"micro-CT itself": true}) + "\n" + _table(SPECTRUM, means)
+
+
+def _table(columns: dict[str, str], rows: dict[str, dict[str, float]]) -> str:
+    columns = {k: v for k, v in columns.items() if any(k in row for row in rows.values())}
     lines = ["| method | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name, means in [*((n, r["means"]) for n, r in results.items()), ("micro-CT itself", true)]:
-        cells = [f"{means[c]:.{2 if not c.startswith(('ssim', 'dist', 'edge', 'wall')) else 3}f}" if c in means else "" for c in columns]
+    for name, row in rows.items():
+        cells = [f"{row[c]:.{2 if not c.startswith(('ssim', 'dist', 'edge', 'wall')) else 3}f}" if c in row else "" for c in columns]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
