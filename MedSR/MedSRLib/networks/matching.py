@@ -90,14 +90,18 @@ def _kernel(a: Tensor, b: Tensor) -> Tensor:
     return square * square.clamp_min(1e-12).log()
 
 
-def thin_plate(points: Tensor, moved: Tensor, places: Tensor) -> Tensor:
-    """Bookstein 1989: the smoothest map that takes points (m, 2) to moved (n, m, 2), at places (p, 2): (n, p, 2).
+def thin_plate_matrix(points: Tensor, places: Tensor) -> Tensor:
+    """Bookstein 1989: (p, m), times where points (m, 2) are moved to gives where the smoothest such map takes places (p, 2).
 
-    f(q) = a + B q + Σ wᵢ U(|q − pᵢ|) with Σ wᵢ = 0, Σ wᵢ pᵢ = 0; a map of the points that is affine has w = 0.
+    f(q) = a + B q + Σ wᵢ U(|q − pᵢ|) with Σ wᵢ = 0, Σ wᵢ pᵢ = 0, linear in what f(pᵢ) shall be; affine maps have w = 0.
     """
     m = len(points)
     ones = torch.cat([points.new_ones(m, 1), points], 1)
     system = torch.cat([torch.cat([_kernel(points, points), ones], 1), torch.cat([ones.T, ones.new_zeros(3, 3)], 1)])
-    weights = torch.linalg.solve(system, torch.cat([moved, moved.new_zeros(len(moved), 3, 2)], 1))
     basis = torch.cat([_kernel(places, points), places.new_ones(len(places), 1), places], 1)
-    return basis @ weights
+    return basis @ torch.linalg.inv(system)[:, :m]
+
+
+def thin_plate(points: Tensor, moved: Tensor, places: Tensor) -> Tensor:
+    """The map that takes points (m, 2) to moved (n, m, 2), at places (p, 2): (n, p, 2)."""
+    return thin_plate_matrix(points, places) @ moved
