@@ -44,8 +44,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class PseudoMri:
-    """image: (h, w) float32, tissue about 0.2 to 1. positions: (h, w, 2) mm, where its pixels lie in the slide. tissue: (h, w) bool, what is missing included. present: without it.
-    affine: fixed → moving in mm, the one that fits the whole map, warp included, best over the tissue. warp_mm: RMS of what is left."""
+    """image: (h, w) float32, tissue about 0.2 to 1. positions: (h, w, 2) mm, where its pixels lie in the slide.
+    tissue: (h, w) bool, what is missing included. present: without it. affine: (2, 3) fixed → moving in mm, the one that fits the
+    whole map, warp included, best over the tissue. warp_mm: RMS of what is left.
+    """
 
     image: np.ndarray
     positions: np.ndarray

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from MedSRLib import networks
 from torch import Tensor
 
