@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from . import augment, slide_data, slide_pieces, slide_sources
+from . import augment, schedule, slide_data, slide_pieces, slide_sources
 
 PATCH = 256
 """Pixels a side, as published."""
@@ -94,7 +94,7 @@ class DinoCrops(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         h = self.hparams
-        epoch = self.trainer.current_epoch if self.trainer else 0
+        epoch = schedule.epoch_of(self.trainer, h.steps_per_epoch)
         data = Crops(self.pictures, h.kind, h.batch_size * h.steps_per_epoch, (h.seed, epoch), (h.large, h.small), h.count)
         return DataLoader(data, batch_size=h.batch_size, num_workers=h.num_workers)
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from . import affine_warps, augment, matching_losses, pseudo_mri, slide_pieces, slide_sources, volumes
+from . import affine_warps, augment, matching_losses, pseudo_mri, schedule, slide_pieces, slide_sources, volumes
 from .slide_matching import GRID
 from .slide_sources import FIELD_MM, Picture
 
@@ -181,7 +181,7 @@ class MatchingPairs(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         h = self.hparams
-        epoch = self.trainer.current_epoch if self.trainer else 0
+        epoch = schedule.epoch_of(self.trainer, h.steps_per_epoch)
         sizes = h.batch_size, h.batch_size * h.steps_per_epoch, (h.seed, epoch), h.side
         data = Pairs(self.train_pieces, self.slices, self.shares, *sizes, self.ranges(), h.warp_mm)
         return DataLoader(data, batch_size=h.batch_size, num_workers=h.num_workers, collate_fn=collated)
