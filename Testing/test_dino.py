@@ -68,7 +68,7 @@ def fit(root, folder, checkpoint=None, name="dino-mri", steps=5):
     settings = yaml.safe_load((root / f"training/configs/{name}.yaml").read_text(encoding="utf-8"))["model"]["init_args"]
     torch.manual_seed(3)
     model = dino.Dino(**(settings | {"head": {"outputs": 12, "hidden": 8, "bottleneck": 4}, "warm_up": 2, "frozen": 2}))
-    keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1)
+    keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
     trainer = L.Trainer(
         accelerator="cpu", max_steps=steps, logger=False, callbacks=[keep], gradient_clip_val=3.0,
         enable_progress_bar=False, enable_model_summary=False, reload_dataloaders_every_n_epochs=1,

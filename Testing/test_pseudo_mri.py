@@ -59,7 +59,7 @@ def test_ranks_do_not_depend_on_the_strength_of_the_stain():
     """Where nothing is so light that it counts as lumen."""
     density = np.random.default_rng(0).uniform(0.2, 0.45, (50, 50, 2)) @ stains.STAINS[:2]
     two = [stains.haematoxylin_rank(stains.coloured(density * s), np.ones((50, 50), bool)) for s in (1, 1.5)]
-    assert np.abs(two[0] - two[1]).max() < 0.05
+    assert np.abs(two[0] - two[1]).max() < 0.1 and np.abs(two[0] - two[1]).mean() < 0.02
     with pytest.raises(ValueError, match="no stained tissue"):
         stains.haematoxylin_rank(np.full((5, 5, 3), 250, np.uint8), np.ones((5, 5), bool))
 

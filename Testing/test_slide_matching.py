@@ -120,7 +120,7 @@ def fit(name, root, folder, checkpoint=None, steps=5, **changes):
     torch.manual_seed(1)
     module, _, kind = settings["class_path"].rpartition(".")
     model = getattr(import_module(module), kind)(**(settings["init_args"] | {"arguments": arguments, "warm_up": 2} | changes))
-    keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1)
+    keep = ModelCheckpoint(folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
     trainer = L.Trainer(
         accelerator="cpu", max_steps=steps, logger=False, callbacks=[keep], enable_progress_bar=False, num_sanity_val_steps=0,
         enable_model_summary=False, reload_dataloaders_every_n_epochs=1, check_val_every_n_epoch=5,
