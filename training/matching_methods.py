@@ -55,7 +55,8 @@ def _image(array: np.ndarray, pixel_mm: float) -> Any:
 
 
 def mutual_information(case: Case, start: np.ndarray = affine_warps.IDENTITY) -> Found:
-    """SimpleITK: Mattes mutual information, 50 bins, every tenth pixel (seed 1), three levels, gradient descent of at most 200 steps."""
+    """SimpleITK: Mattes mutual information, 32 bins, every fifth pixel (seed 1), three levels, regular-step gradient descent of at
+    most 300 steps each, from steps of 1 mm to 0.001 mm."""
     import SimpleITK as sitk
 
     fixed, moving = _image(case.fixed, case.fixed_mm), _image(case.slide.rgb.mean(-1), case.slide.pixel_mm)
@@ -63,11 +64,11 @@ def mutual_information(case: Case, start: np.ndarray = affine_warps.IDENTITY) ->
     transform.SetMatrix(start[:, :2].ravel().tolist())
     transform.SetTranslation(start[:, 2].tolist())
     method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(50)
+    method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(0.1, 1)
+    method.SetMetricSamplingPercentage(0.2, 1)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsGradientDescent(1.0, 200, 1e-6, 10)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 300, gradientMagnitudeTolerance=1e-8)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([4, 2, 1])
     method.SetSmoothingSigmasPerLevel([1.6, 0.8, 0.0])

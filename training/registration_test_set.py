@@ -81,14 +81,24 @@ def other(seed: int, slide: slide_sources.Picture, shown: slide_sources.Picture)
 
 
 def other_mri(seed: int, slide: slide_sources.Picture, root: Path) -> Case:
-    """A real T2 slice of another patient, cut around the gland; its pixels stay as they are."""
+    """A real T2 slice of another patient, cut around the gland, up to 15 pixels beside its middle, in one of the eight flips and
+    quarter turns; its pixels stay as they are."""
     entry = slide_sources.split()["mri_test"]
     volume, spacing = volumes.read(root / entry["path"])
     mask, _ = volumes.read(root / entry["mask"])
     k, pixel_mm = entry["slices"][seed % len(entry["slices"])], float(spacing[1])
     half, (y, x) = round(slide_sources.FIELD_MM / pixel_mm) // 2, np.argwhere(mask[k] > 0).mean(0).round().astype(int)
-    box = np.s_[y - half : y + half, x - half : x + half]
-    return Case(seed, "other", stored(np.maximum(volumes.normalised(volume[k][box]), 0)), pixel_mm, slide, mask[k][box] > 0)
+    rng = np.random.default_rng((4, seed))
+    y, x = np.array([y, x]) + rng.integers(-15, 15, 2, endpoint=True)
+    box, turn = np.s_[y - half : y + half, x - half : x + half], int(rng.integers(8))
+    image, gland = (turned(a[k][box], turn) for a in (volume, mask > 0))
+    return Case(seed, "other", stored(np.maximum(volumes.normalised(image), 0)), pixel_mm, slide, gland)
+
+
+def turned(image: np.ndarray, turn: int) -> np.ndarray:
+    """One of the eight flips and quarter turns of (h, w); `turn` from 0 to 7."""
+    made = np.rot90(image, turn % 4)
+    return made[:, ::-1] if turn >= 4 else made
 
 
 def apart(seed: int, slide: slide_sources.Picture) -> Case:
