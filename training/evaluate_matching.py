@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "MedSR"))
 
 from training import affine_warps, matching_methods, registration_test_set  # noqa: E402
 from training.registration_test_set import Case  # noqa: E402
+from training.slide_matching import SUCCESS  # noqa: E402
 
 COLUMNS = {
     "success_percent": "success %", "flip_percent": "flip right %", "median_error_percent": "median error, % of width",
@@ -49,7 +50,7 @@ def scored(method: matching_methods.Method, case: Case) -> dict[str, Any]:
 
 
 def succeeded(one: dict[str, Any]) -> bool:
-    return bool(one["flip"] and one["error"] <= matching_methods.SUCCESS)
+    return bool(one["flip"] and one["error"] <= SUCCESS)
 
 
 def means(rows: list[dict[str, Any]]) -> dict[str, float]:

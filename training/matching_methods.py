@@ -17,8 +17,6 @@ from . import affine_warps, slide_data, slide_sources, volumes
 from .registration_test_set import Case
 from .slide_matching import SUCCESS
 
-__all__ = ["PLAIN", "SUCCESS", "Found", "error", "mutual_information", "named", "networks"]
-
 
 @dataclass(frozen=True)
 class Found:

@@ -196,10 +196,10 @@ def write(content: dict[str, Any]) -> None:
 
 def measure(root: Path) -> dict[str, Any]:
     """How often mutual information fails on the right pairs, started at the identity."""
-    from . import matching_methods
+    from . import matching_methods, slide_matching
 
     errors = [matching_methods.error(matching_methods.mutual_information(case).affine, case) for case in cases(root, "right")]
-    failed = float(np.mean(np.array(errors) > matching_methods.SUCCESS))
+    failed = float(np.mean(np.array(errors) > slide_matching.SUCCESS))
     return {"failures": round(failed, 4), "median_error": round(float(np.median(errors)), 4), "counts": failed >= LEAST_FAILURES}
 
 
