@@ -15,7 +15,6 @@ import numpy as np
 
 from . import affine_warps, slide_data, slide_sources, volumes
 from .registration_test_set import Case
-from .slide_matching import SUCCESS
 
 
 @dataclass(frozen=True)
