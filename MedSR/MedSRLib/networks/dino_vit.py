@@ -139,12 +139,19 @@ class DinoHead(nn.Module):
 
     def __init__(self, inputs: int, outputs: int = 65536, hidden: int = 2048, bottleneck: int = 256) -> None:
         super().__init__()
-        layers = [nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)]
+        layers: list[nn.Module] = [
+            nn.Linear(inputs, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, bottleneck),
+        ]
         self.mlp = nn.Sequential(*layers)
         self.last = nn.Parameter(torch.randn(outputs, bottleneck) / math.sqrt(bottleneck))
-        for layer in self.mlp[::2]:
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+        for layer in layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(F.normalize(self.mlp(x), dim=-1), F.normalize(self.last, dim=-1))

@@ -38,6 +38,8 @@ class Prosregnet(nn.Module):
     240 × 240 pixels, as published. Raises ValueError for pictures of another size.
     """
 
+    points: Tensor
+
     def __init__(self, width: int = 32, grid: int = 15) -> None:
         super().__init__()
         self.grid = grid

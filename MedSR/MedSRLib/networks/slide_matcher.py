@@ -39,7 +39,7 @@ class SlideMatcher(nn.Module):
 
     def dense(self, picture: Tensor, kind: str) -> Tensor:
         """(n, width, h / 16, w / 16), length 1 at each place. kind: "mri" or "slide"."""
-        return F.normalize(self.extractors[kind].dense(picture), dim=1)
+        return F.normalize(self.extractors[kind].dense(picture), dim=1)  # type: ignore[operator]
 
     def correlations(self, fixed: Tensor, moving: Tensor, kinds: tuple[str, str] = KINDS) -> Tensor:
         """(n, grid², grid, grid): eq. 1 of the downsampled maps, normalised."""
