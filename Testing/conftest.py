@@ -29,3 +29,24 @@ def data_dir() -> Path:
 def sample_dir() -> Path:
     """The sample data that ships with the extension."""
     return ROOT / "MedSR" / "Resources" / "SampleData"
+
+
+@pytest.fixture
+def scene():
+    """Slicer's scene, emptied; Qt is not needed."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    from slicer_host import application
+
+    app = application.install()
+    app.scene.Clear(False)
+    app.applicationLogic().GetColorLogic().AddDefaultColorNodes()
+    return app.scene
+
+
+@pytest.fixture
+def errors_shown(monkeypatch) -> list[str]:
+    """The sentences that Slicer's error display was given."""
+    slicer = pytest.importorskip("slicer.util", reason="slicer-core is not installed")
+    shown: list[str] = []
+    monkeypatch.setattr(slicer, "errorDisplay", lambda text, **_: shown.append(text))
+    return shown

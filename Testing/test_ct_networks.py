@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from MedSRLib import networks  # noqa: E402
-from MedSRLib.networks import scales  # noqa: E402
+from MedSRLib.networks import ct_super_resolver, scales  # noqa: E402
 
 SMALL = {name: {"width": 8, "depth": 1} for name in networks.CT_NAMES}
 LARGEST_SHIPPED = 3_000_000
@@ -206,3 +206,32 @@ def test_a_shorter_tail_gives_the_same_size_and_begins_with_the_enlarged_image(t
     assert torch.equal(made.value, scales.bicubic(clinical))
     with pytest.raises(ValueError, match="one to three"):
         networks.build("ct_super_resolver", tail=())
+
+
+def test_with_a_skip_both_generators_correct_what_needs_no_learning():
+    """What the layers make is added to the bicubic enlargement of the middle slice, or to the mean by 8 of every slice."""
+    torch.manual_seed(0)
+    clinical, micro = torch.rand(1, 3, 16, 16), torch.rand(1, 1, 128, 128)
+    enlarge, reduce = networks.generators("sr_cyclegan", width=16, depth=1, slices=3, skip=True)
+    plain, mean = scales.bicubic(clinical[:, 1:2]), torch.nn.functional.avg_pool2d(micro, 8)
+    made = enlarge(clinical), reduce(micro)
+    assert torch.allclose(made[0] - enlarge.layers(clinical), plain, atol=1e-6)
+    assert torch.allclose(made[1] - reduce.layers(micro), mean.expand(-1, 3, -1, -1), atol=1e-6)
+
+
+def test_held_means_come_back_to_the_input_by_their_share_and_low_frequencies_wholly():
+    """A flat departure of 0.1 is undone whatever the share; an alternating one by the share of what bicubic keeps."""
+    measured = torch.rand(1, 1, 24, 24)
+    exact = ct_super_resolver.consistent(scales.bicubic(measured), measured)
+    for share in (0.0, 0.7):
+        flat = ct_super_resolver.held(exact + 0.1, measured, share)
+        assert torch.allclose(flat, exact, atol=1e-5)
+    stripes = 0.1 * (-1.0) ** torch.arange(24).expand(1, 1, 24, 24)
+    inner = (..., slice(10, 14), slice(10, 14))
+    kept = scales.average(scales.bicubic(stripes))[inner].std() / stripes[inner].std()
+    for share in (0.0, 0.7):
+        made = ct_super_resolver.held(exact + scales.nearest(stripes), measured, share)
+        left = (scales.average(made) - measured)[inner].std() / stripes[inner].std()
+        assert left.item() == pytest.approx(1 - share * kept.item(), abs=0.01)
+    with pytest.raises(ValueError, match="hold"):
+        networks.build("ct_super_resolver", width=8, depth=1, hold=1.5)

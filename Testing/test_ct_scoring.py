@@ -175,3 +175,17 @@ def test_the_pixel_area_is_aligned():
     ramp = np.tile(np.arange(256.0), (256, 1))
     scan = ct_methods.Scan(degrade.mean_by_factor(ramp)[None], "standard", 0.7, 0.0)
     assert ct_methods.bicubic(scan)[128, 40:216] == pytest.approx(ramp[128, 40:216], abs=0.01)
+
+
+def test_bone_is_made_fainter_with_the_noise_that_was_asked_for(monkeypatch):
+    """gain · (grey − darker) of the truth; the scan of a flat specimen has the flat grey, made fainter, and the noise as asked."""
+    wide = np.full((3, 8 * 76, 8 * 76), bone.as_hu(np.array(200.0)), np.int16)
+    source = bone.ct_data.Source(wide, bone.PIXEL_MM, np.array([[1, 0, 0]]))
+    monkeypatch.setattr(bone, "GAIN", (0.25, 0.25))
+    monkeypatch.setattr(bone, "DARKER", (40.0, 40.0))
+    pairs = bone.Pairs([source], 64, 1, 1, (1,), (30.0, 30.0))
+    clinical, micro = pairs.pair(source, np.random.default_rng(0))
+    assert bone.as_grey(micro) == pytest.approx(0.25 * (200 - 40), abs=0.05)
+    assert bone.as_grey(clinical).mean() == pytest.approx(40, abs=0.5)
+    assert clinical.std() == pytest.approx(30, rel=0.1)
+    assert bone.halved(np.arange(16.0).reshape(2, 2, 4)).tolist() == [[[6.5, 8.5]]]

@@ -314,3 +314,13 @@ def test_a_degradation_is_learned_and_makes_the_clinical_patches_of_pairs(root, 
         losses_of.append(paired.training_step({"clinical": clinical, "micro": micro}, 0).item())
     assert losses_of[0] == losses_of[1]
     assert not any("degrade" in key for key in paired.state_dict())
+
+
+def test_weights_for_one_slice_begin_a_network_that_reads_three(tmp_path):
+    arguments = {"width": 8, "depth": 1}
+    first = paired_ct.CtSuperResolver(arguments=arguments)
+    torch.nn.init.normal_(first.network.value_head.weight)
+    torch.save({"state_dict": first.state_dict()}, tmp_path / "first.ckpt")
+    second = paired_ct.CtSuperResolver(arguments=arguments | {"slices": 3}, initial=str(tmp_path / "first.ckpt"))
+    clinical = torch.rand(1, 3, 16, 16)
+    assert torch.allclose(second(clinical), first(clinical[:, 1:2]), atol=1e-5)

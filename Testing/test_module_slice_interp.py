@@ -25,90 +25,29 @@ sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MedSR")]
 
 import slicer  # noqa: E402
 import vtk  # noqa: E402
-from MedSRLib.errors import Cancelled, DependencyError, InputError, ResourceError  # noqa: E402
+from MedSRLib.errors import DependencyError, InputError, ResourceError  # noqa: E402
 from MedSRLib.jobs_specification import Outcome  # noqa: E402
 from MedSRLib.scene import attributes, nodes, samples, segmentations, sequences  # noqa: E402
 from MedSRLib.tasks import evaluate_slices, interpolate_slices  # noqa: E402
 from MedSRLib.volume import Volume  # noqa: E402
+from pages import APP, WAIT_SECONDS, StandInJob, assert_fields_are_options, opened, settle, under, until  # noqa: E402
+from PySide6 import QtCore, QtWidgets  # noqa: E402
 from slicer_host import application, host  # noqa: E402
 
-APP = host.install()
 PAGE, MODULE = host.load_module("MedSRSliceInterp")
-from MedSRLib.widgets import cards, dependencies, page, viewing  # noqa: E402
-
-WAIT_SECONDS = 60
-
-
-@pytest.fixture
-def scene():
-    slicer.mrmlScene.Clear(False)
-    APP.applicationLogic().GetColorLogic().AddDefaultColorNodes()
-    return slicer.mrmlScene
+from MedSRLib.widgets import dependencies, page, viewing  # noqa: E402
+from MedSRLib.widgets.task_logic import RESOURCES  # noqa: E402
 
 
 @pytest.fixture
 def a_page(scene):
-    widget = PAGE.MedSRSliceInterpWidget()
-    widget.parent.show()
-    widget.enter()
-    yield widget
-    widget.cleanup()
-    widget.parent.hide()
-    widget.ui.MedSRSliceInterp.setMRMLScene(None)
+    with opened(PAGE.MedSRSliceInterpWidget) as widget:
+        yield widget
 
 
 @pytest.fixture
 def a_sample(scene):
-    return samples.load_volume(PAGE.HOME / "Resources")
-
-
-@pytest.fixture
-def errors_shown(monkeypatch):
-    shown = []
-    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_: shown.append(text))
-    return shown
-
-
-def until(condition, seconds=WAIT_SECONDS):
-    """Let Qt work until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        APP.processEvents()
-        time.sleep(0.01)
-
-
-def settle():
-    for _ in range(3):
-        APP.processEvents()
-
-
-class StandInJob:
-    """A job that says what a test tells it to say."""
-
-    def __init__(self, *events, outcome=None, error=None):
-        self.events, self._outcome, self._error = list(events), outcome, error
-        self.finished, self.cancelled, self.waited = False, False, False
-
-    def poll(self):
-        events, self.events = self.events, []
-        return events
-
-    def cancel(self):
-        self.cancelled = True
-        self._error, self.finished = Cancelled(), True
-
-    def wait(self, timeout=None):
-        self.waited = True
-        return True
-
-    def end(self, outcome=None, error=None):
-        self._outcome, self._error, self.finished = outcome, error, True
-
-    def outcome(self):
-        if self._error is not None:
-            raise self._error
-        return self._outcome
+    return samples.load_volume(RESOURCES)
 
 
 def with_stand_in(widget, job):
@@ -121,17 +60,8 @@ def with_stand_in(widget, job):
 
 
 def test_fields_limits_and_defaults_are_those_of_the_options():
-    fields = PAGE.MedSRSliceInterpParameterNode.allParameters
-    options = {f.name: f for f in dataclasses.fields(interpolate_slices.Options)}
-    assert set(PAGE.OPTION_NAMES) == set(options) and set(options) <= set(fields)
-    for name, option in options.items():
-        field = fields[name]
-        assert (field.type, field.default) == (type(option.default), option.default), name
-        limits = next((a for a in field.annotations if hasattr(a, "minimum")), None)
-        choices = next((a for a in field.annotations if hasattr(a, "choices")), None)
-        meta = option.metadata
-        assert ((limits.minimum, limits.maximum) if limits else (None, None)) == (meta["minimum"], meta["maximum"]), name
-        assert (tuple(choices.choices) if choices else ()) == tuple(meta["choices"]), name
+    assert set(PAGE.OPTION_NAMES) == {f.name for f in dataclasses.fields(interpolate_slices.Options)}
+    assert_fields_are_options(PAGE.MedSRSliceInterpParameterNode, interpolate_slices.Options, PAGE.OPTION_NAMES)
     assert list(PAGE.METHOD_LABELS) == list(interpolate_slices.METHODS)
     assert set(PAGE.EVALUATION_NAMES) <= {f.name for f in dataclasses.fields(evaluate_slices.Options)}
 
@@ -188,7 +118,7 @@ def test_a_volume_that_came_with_a_loaded_scene_is_preselected_too(a_page):
     """Slicer reads scenes, and several files at once, as one batch: nodes are added while nobody may look."""
     scene = slicer.mrmlScene
     scene.StartState(scene.BatchProcessState)
-    sample = samples.load_volume(PAGE.HOME / "Resources")
+    sample = samples.load_volume(RESOURCES)
     settle()
     assert a_page._parameters.inputVolume is None
     scene.EndState(scene.BatchProcessState)
@@ -218,13 +148,6 @@ def test_a_factor_goes_before_the_spacing_that_it_greys_out(a_page, a_sample):
     assert (job.specification.options["spacing_mm"], job.specification.options["factor"]) == (0.0, 2.0)
     job.cancel()
     assert a_page._parameters.spacing_mm == 1.0
-
-
-def under(node, matrix):
-    """Put a volume under a linear transform."""
-    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
-    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.array(matrix, float)))
-    node.SetAndObserveTransformNodeID(transform.GetID())
 
 
 def test_a_transform_that_shears_is_told_before_the_click(a_page, a_sample):
@@ -274,10 +197,7 @@ def test_the_model_and_its_licence_are_shown_before_apply(a_page, monkeypatch):
         known_failures=("Metal.",),
         cite=(),
     )
-    a_page._cards = [card]
-    a_page.ui.modelComboBox.clear()
-    for identifier, title in cards.choices([card]):
-        a_page.ui.modelComboBox.addItem(title, identifier)
+    a_page.options.offer([card])
     a_page._parameters.model = "refine"
     assert a_page.ui.modelComboBox.currentData == "refine"
     text = a_page.ui.cardBrowser.toPlainText()
@@ -304,8 +224,8 @@ def test_settings_are_kept_in_the_scene(a_page, a_sample, tmp_path):
     settle()
     a_page._parameters.batch_size = 3
     a_page._parameters.method = "bspline"
-    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScriptedModuleNode")
-    assert node.GetAttribute("ModuleName") == "MedSRSliceInterp"
+    nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+    assert "MedSRSliceInterp" in [node.GetAttribute("ModuleName") for node in nodes]
     again = PAGE.MedSRSliceInterpLogic().getParameterNode()
     assert (again.batch_size, again.method, again.inputVolume) == (3, "bspline", a_sample)
     assert a_page.ui.batchSpinBox.value == 3
@@ -399,7 +319,7 @@ def test_why_the_method_was_chosen_is_on_the_page(a_page, a_sample, errors_shown
 
 
 def test_a_sequence_gives_a_sequence_that_plays_in_step(a_page, errors_shown):
-    shown = samples.load_sequence(PAGE.HOME / "Resources")
+    shown = samples.load_sequence(RESOURCES)
     settle()
     assert a_page._parameters.inputVolume is shown and a_page.ui.allFramesCheckBox.visible is True
     a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
@@ -422,7 +342,7 @@ def _synchronized(browser):
 
 
 def test_one_frame_of_a_sequence_gives_a_volume_of_its_own(a_page, errors_shown):
-    shown = samples.load_sequence(PAGE.HOME / "Resources")
+    shown = samples.load_sequence(RESOURCES)
     settle()
     browser, sequence = sequences.sequence_of(shown)
     browser.SetSelectedItemNumber(2)
@@ -582,10 +502,10 @@ def test_leaving_cancels_the_running_child(a_page, a_sample, leave):
 def test_observers_are_removed_at_cleanup(scene):
     widget = PAGE.MedSRSliceInterpWidget()
     widget.enter()
-    assert len(widget.Observations) == 5
+    assert len(widget.Observations) == 4
     widget.cleanup()
     assert widget.Observations == []
-    samples.load_volume(PAGE.HOME / "Resources")
+    samples.load_volume(RESOURCES)
     settle()
     assert widget._parameters is None
 
@@ -635,9 +555,9 @@ def test_a_failure_on_the_way_into_the_scene_leaves_no_node_half_made(a_page, a_
     settle()
     a_page._parameters.method, a_page._parameters.factor = "linear", 2.0
     before = slicer.mrmlScene.GetNumberOfNodes()
-    from MedSRLib.scene import slice_jobs
+    from MedSRLib.scene import jobs as node_jobs
 
-    monkeypatch.setattr(slice_jobs, "add_fidelity", lambda *a, **k: (_ for _ in ()).throw(MemoryError("no room")))
+    monkeypatch.setattr(node_jobs, "add_fidelity", lambda *a, **k: (_ for _ in ()).throw(MemoryError("no room")))
     a_page.ui.applyButton.click()
     until(lambda: not a_page.panel.running)
     assert "no room" in errors_shown[0] and slicer.mrmlScene.GetNumberOfNodes() == before
@@ -655,7 +575,7 @@ def test_an_output_removed_meanwhile_is_made_anew(a_page, a_sample, errors_shown
 
 
 def test_a_sequence_taken_apart_meanwhile_is_told(a_page, errors_shown):
-    shown = samples.load_sequence(PAGE.HOME / "Resources")
+    shown = samples.load_sequence(RESOURCES)
     settle()
     job = with_stand_in(a_page, StandInJob())
     a_page.ui.applyButton.click()
@@ -728,7 +648,7 @@ class Packaging:
 def test_dependencies_are_ensured_with_slicers_own_libraries_pinned(monkeypatch):
     packaging = Packaging()
     monkeypatch.setattr(dependencies, "_slicer_packaging", lambda: packaging)
-    dependencies.ensure(PAGE.HOME / "Resources" / "requirements.txt", "MedSR")
+    dependencies.ensure(RESOURCES / "requirements.txt", "MedSR")
     requirements, pins, requester = packaging.asked[0]
     assert requester == "MedSR" and any(r.startswith("opencv-python-headless>=") for r in requirements)
     assert not any(r.startswith(("torch", "numpy", "SimpleITK", "scipy", "pydicom")) for r in requirements)
@@ -741,7 +661,7 @@ def test_dependencies_are_ensured_with_slicers_own_libraries_pinned(monkeypatch)
 def test_a_refused_or_failed_installation_is_one_sentence(monkeypatch, fault):
     monkeypatch.setattr(dependencies, "_slicer_packaging", lambda: Packaging(fault))
     with pytest.raises(DependencyError, match="installed"):
-        dependencies.ensure(PAGE.HOME / "Resources" / "requirements.txt", "MedSR")
+        dependencies.ensure(RESOURCES / "requirements.txt", "MedSR")
 
 
 def test_an_older_slicer_installs_by_pip_with_the_same_pins(monkeypatch, tmp_path):
@@ -817,13 +737,16 @@ def test_linear_needs_nothing_installed(monkeypatch):
 def test_the_samples_are_offered_checked_and_loaded(scene):
     slicer.modules.sampleDataSources = {}
     APP.slots["startupCompleted()"][-1]()
-    still, cine = slicer.modules.sampleDataSources["MedSR"]
+    still, cine, thorax = slicer.modules.sampleDataSources["MedSR"]
     assert len(still.verify()) < 2**20 and still.verify()[:4] == b"NRRD"
     cine.verify()
     node = still.button_clicked()
     assert node.GetImageData().GetDimensions() == (176, 176, 20) and node.GetSpacing() == pytest.approx((0.8203, 0.8203, 5), abs=1e-3)
     _, sequence = sequences.sequence_of(cine.button_clicked())
     assert sequence.GetNumberOfDataNodes() == 4 and sequence.GetIndexUnit() == "ms"
+    assert len(thorax.verify()) < 2**19
+    node = thorax.button_clicked()
+    assert node.GetImageData().GetDimensions() == (144, 144, 16) and node.GetSpacing() == pytest.approx((0.78125, 0.78125, 1))
 
 
 def test_an_altered_sample_is_refused(tmp_path):
@@ -855,15 +778,6 @@ def test_the_script_for_slicer_itself_opens_and_tests_every_module(scene, monkey
     assert "Testing/in_slicer.py" in (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
 
 
-def test_the_first_page_opens_interpolate_slices(scene, monkeypatch):
-    python_module, _ = host.load_module("MedSR")
-    opened = []
-    monkeypatch.setattr(slicer.util, "selectModule", opened.append)
-    widget = python_module.MedSRWidget()
-    widget.ui.interpolateButton.click()
-    assert opened == ["MedSRSliceInterp"]
-
-
 def test_a_wrong_signature_or_property_would_fail_here_as_in_slicer(a_page):
     with pytest.raises(ValueError, match="no signal"):
         a_page.ui.inputSelector.connect("currentNodeChange(vtkMRMLNode*)", print)
@@ -885,8 +799,8 @@ def test_the_page_looks_like_itself(a_page, a_sample, tmp_path):
     settle()
     folder = Path(os.environ.get("MEDSR_SCREENSHOTS", str(tmp_path)))
     assert top.grab().save(str(folder / "slicer_page.png"))
-    parts = [a_page.ui.inputsCollapsibleButton, a_page.ui.interpolationCollapsibleButton, a_page.ui.outputsCollapsibleButton]
-    parts += [a_page.ui.advancedCollapsibleButton, a_page.ui.applyButton, a_page.ui.logCollapsibleButton]
-    tops = [part.mapTo(top, part.rect().topLeft()).y() if callable(getattr(part, "rect", None)) else part.geometry.y() for part in parts]
+    parts = [a_page.ui.inputsCollapsibleButton, a_page.ui.interpolationCollapsibleButton, a_page.ui.advancedCollapsibleButton]
+    parts += [a_page.ui.outputsCollapsibleButton, a_page.ui.applyButton, a_page.ui.logCollapsibleButton]
+    tops = [QtWidgets.QWidget.mapTo(part, top, QtCore.QPoint(0, 0)).y() for part in parts]
     assert tops == sorted(tops) and len(set(tops)) == len(tops)
     top.hide()

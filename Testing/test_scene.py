@@ -48,15 +48,6 @@ ORIENTATIONS = {
 }
 
 
-@pytest.fixture
-def scene():
-    app = application.install()
-    app.scene.Clear(False)
-    colors = app.applicationLogic().GetColorLogic()
-    colors.AddDefaultColorNodes()
-    return app.scene
-
-
 @pytest.fixture(params=ORIENTATIONS)
 def a_volume(request) -> Volume:
     """5 slices of 7x6 whose first voxel is none of the corners' mirror images; anisotropic, off the origin."""

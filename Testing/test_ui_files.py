@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,22 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MedSR")]
 
-from MedSRLib.tasks import interpolate_slices  # noqa: E402
+from MedSRLib.tasks import interpolate_slices, super_resolve_ct  # noqa: E402
 from slicer_host import ui_files  # noqa: E402
 
 MODULES = ("MedSR", "MedSRSliceInterp", "MedSRRegistration")
-PAGE = ROOT / "MedSRSliceInterp" / "Resources" / "UI" / "MedSRSliceInterp.ui"
-OPTIONS = {f.name: f for f in dataclasses.fields(interpolate_slices.Options)}
-BY_HAND = {"model"}
-"""Options whose widget the page fills itself, as its choices are known only at run time."""
+SHARED = ROOT / "MedSR" / "Resources" / "UI"
+FILES = [ROOT / module / "Resources" / "UI" / f"{module}.ui" for module in MODULES]
+FILES += [SHARED / f"{part}.ui" for part in ("InterpolateSlices", "SuperResolveCt", "Result")]
+TASKS = {"InterpolateSlices": interpolate_slices, "SuperResolveCt": super_resolve_ct}
+BY_HAND = {"model", "roi"}
+"""Options whose widget the page fills itself: the model's choices are known only at run time, the region is a node."""
+OPTIONS = [(part, f) for part, task in TASKS.items() for f in dataclasses.fields(task.Options) if f.name not in BY_HAND]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_slicer_would_load_the_page_as_it_was_meant(module):
-    assert ui_files.check(ROOT / module / "Resources" / "UI" / f"{module}.ui") == []
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_slicer_would_load_the_page_as_it_was_meant(path):
+    assert ui_files.check(path) == []
 
 
 FAULTS = {
@@ -40,8 +44,8 @@ FAULTS = {
         'name="noneEnabled">\n         <bool>true</bool>',
         'name="noneEnabled">\n         <string>true</string>',
     ),
-    "outputSelector would never get the scene": ("<receiver>outputSelector</receiver>", "<receiver>inputSelector</receiver>"),
-    "MedSRSliceInterp has no signal mrmlSceneChanged()": (
+    "roiSelector would never get the scene": ("<receiver>roiSelector</receiver>", "<receiver>inputSelector</receiver>"),
+    "MedSR has no signal mrmlSceneChanged()": (
         "<signal>mrmlSceneChanged(vtkMRMLScene*)</signal>",
         "<signal>mrmlSceneChanged()</signal>",
     ),
@@ -49,7 +53,7 @@ FAULTS = {
         "<slot>setMRMLScene(vtkMRMLScene*)</slot>",
         "<slot>setScene(vtkMRMLScene*)</slot>",
     ),
-    "the root is a QWidget, not a qMRMLWidget": ('class="qMRMLWidget" name="MedSRSliceInterp"', 'class="QWidget" name="MedSRSliceInterp"'),
+    "the root is a QWidget, not a qMRMLWidget": ('class="qMRMLWidget" name="MedSR"', 'class="QWidget" name="MedSR"'),
     "qMRMLNodeComboBox: the header is qMRMLNodeComboBox.h": ("<header>qMRMLNodeComboBox.h</header>", "<header>qMRMLComboBox.h</header>"),
     "two widgets are called statusLabel": ('name="errorLabel"', 'name="statusLabel"'),
 }
@@ -58,23 +62,25 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(fault, tmp_path):
     good, bad = FAULTS[fault]
-    text = PAGE.read_text(encoding="utf-8")
-    assert good in text
+    text = next(text for text in (path.read_text(encoding="utf-8") for path in FILES) if good in text)
     (tmp_path / "bad.ui").write_text(text.replace(good, bad, 1), encoding="utf-8")
     assert any(fault in found for found in ui_files.check(tmp_path / "bad.ui"))
 
 
-def test_every_option_has_a_widget_and_every_widget_a_parameter():
-    shown = ui_files.parameters(PAGE)
-    assert set(OPTIONS) - BY_HAND <= set(shown)
-    others = {"inputVolume", "segmentation", "outputVolume", "allFrames", "makeFidelity"}
-    assert set(shown) == (set(OPTIONS) - BY_HAND) | others
+@pytest.mark.parametrize("part", TASKS)
+def test_every_option_has_a_widget_and_every_widget_an_option(part):
+    assert set(ui_files.parameters(SHARED / f"{part}.ui")) == {f.name for p, f in OPTIONS if p == part}
 
 
-@pytest.mark.parametrize("name", sorted(set(OPTIONS) - BY_HAND))
-def test_a_widget_has_the_limits_default_choices_and_help_of_its_option(name):
-    option, widget = OPTIONS[name], ui_files.parameters(PAGE)[name]
-    meta = option.metadata
+def test_the_other_parameters_are_on_the_pages_own_part_or_at_their_lower_end():
+    own = {path.stem: set(ui_files.parameters(path)) for path in FILES}
+    assert own["MedSRSliceInterp"] == {"inputVolume", "segmentation", "allFrames"}
+    assert own["MedSR"] == {"inputVolume", "task", "allFrames", "roi"} and own["Result"] == {"outputVolume", "makeFidelity"}
+
+
+@pytest.mark.parametrize(("part", "option"), OPTIONS, ids=[f"{part}-{f.name}" for part, f in OPTIONS])
+def test_a_widget_has_the_limits_default_choices_and_help_of_its_option(part, option):
+    widget, meta = ui_files.parameters(SHARED / f"{part}.ui")[option.name], option.metadata
     assert meta["help"] in widget["toolTip"]
     if meta["choices"]:
         assert widget["class"] == "QComboBox" and widget["items"] == tuple(meta["choices"]) and option.default == widget["items"][0]
@@ -84,6 +90,15 @@ def test_a_widget_has_the_limits_default_choices_and_help_of_its_option(name):
         assert widget["class"] == ("QSpinBox" if isinstance(option.default, int) else "QDoubleSpinBox")
         assert (widget["minimum"], widget["maximum"], widget["value"]) == (meta["minimum"], meta["maximum"], option.default)
         assert widget.get("suffix", "").strip() == meta["unit"]
+
+
+@pytest.mark.parametrize(
+    "parts", [("MedSR", "SuperResolveCt", "Result"), ("MedSRSliceInterp", "InterpolateSlices", "Result")], ids=lambda p: p[0]
+)
+def test_no_name_stands_in_two_parts_of_a_page(parts):
+    """They are looked up together."""
+    named = [w.get("name") for path in FILES if path.stem in parts for w in ET.parse(path).getroot().iter("widget")]
+    assert sorted(named) == sorted(set(named)) and len(named) > 20
 
 
 def test_pages_to_come_offer_nothing_to_run():

@@ -399,7 +399,7 @@ def test_dropped_files_are_opened(with_result, small_volume):
 
 
 def test_pictures_for_the_readme(browser, tmp_path):
-    """Taken anew with MEDSR_SCREENSHOTS=Resources/Screenshots: the sample, by the default method."""
+    """Taken anew with MEDSR_SCREENSHOTS=Resources/Screenshots: the samples, by the default methods."""
     folder = os.environ.get("MEDSR_SCREENSHOTS", "")
     if not folder:
         pytest.skip("MEDSR_SCREENSHOTS does not name a folder")
@@ -422,6 +422,14 @@ def test_pictures_for_the_readme(browser, tmp_path):
     page.tab.click("#evaluate")
     page.tab.wait_for_selector("#evaluation-table tbody tr", timeout=10 * PATIENT)
     save("workstation-evaluation.jpg")
+    page.tab.click("#evaluation-close")
+    page.open_path(SAMPLE.with_name("thorax_ct.nrrd"))
+    page.tab.wait_for_selector("#region")
+    page.tab.wait_for_timeout(2000)
+    page.tab.click("#run")
+    page.tab.wait_for_selector("#result:has-text('super-resolved')", timeout=10 * PATIENT)
+    page.tab.click("#mode-axial")
+    save("workstation-ct.jpg")
     page.tab.close()
     assert own.stop() == 0
     assert all(path.stat().st_size < 250_000 for path in Path(folder).glob("workstation*.jpg"))

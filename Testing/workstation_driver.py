@@ -34,8 +34,9 @@ def chromium_path() -> str | None:
 class Server:
     """A workstation in its own process, as `medsr app` starts it."""
 
-    def __init__(self, folder: Path) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "MedSR"), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+    def __init__(self, folder: Path, **variables: str) -> None:
+        """variables: of the environment, beside this process's own."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "MedSR"), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", **variables}
         environment.pop("DISPLAY", None)
         self._log = (folder / "server.log").open("w+")
         streams = {"stdout": self._log, "stderr": self._log}
@@ -94,9 +95,9 @@ class Page:
         self.tab.fill("#path", str(path))
         self.tab.press("#path", "Enter")
 
-    def set_option(self, name: str, value: str) -> None:
+    def set_option(self, name: str, value: str, task: str = "interpolate_slices") -> None:
         """A field of the task's form: typed, or picked from its list."""
-        field = self.tab.locator(f"#option_interpolate_slices_{name}")
+        field = self.tab.locator(f"#option_{task}_{name}")
         if field.get_attribute("type") == "number":
             field.fill(value)
         else:
@@ -132,10 +133,10 @@ class Page:
 
 
 @contextmanager
-def a_server(folder: Path) -> Iterator[Server]:
+def a_server(folder: Path, **variables: str) -> Iterator[Server]:
     """A running server; the test is skipped where its packages are not installed."""
     pytest.importorskip("trame_slicer", reason="the workstation's packages are not installed")
-    running = Server(folder)
+    running = Server(folder, **variables)
     yield running
     if running.process.poll() is None:
         running.stop()

@@ -3,7 +3,8 @@
 Grey values of 8 bits stand for themselves, no HU: networks see grey / 255, and all HU of training.degrade are here
 grey / 255 · 1000 − 1000, so that noise of 25 HU is 6.4 grey levels. Slices are half as thick as coarse pixels are wide. The
 kernels keep their blur in pixels: their line pairs are those of pixels of PIXEL_MM. The human specimen is split by slab along z;
-the mouse skull is never trained on. Slices are cut along all three axes for training, along z for scoring.
+the mouse skull is never trained on. Slices are cut along all three axes for training, along z for scoring. One specimen has one
+contrast and one thickness of bone: for training it is made fainter, and once more at half its size.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ PIXEL_MM = 0.7
 GREY = 255.0
 THICK = 4
 """Fine voxels from slice to slice, and the slice profile's width."""
+GAIN, DARKER = (0.25, 1.1), (0.0, 50.0)
+"""Of the grey values in training: contrast, and grey levels that are taken off before, uniform between."""
 PATCH = 10
 """Coarse pixels a side: the training slab is 82 fine voxels thick, 10 coarse ones."""
 
@@ -102,6 +105,28 @@ def _case(name: str, three: np.ndarray, micro_mm: float, noise_hu: tuple[float, 
     return Case(name, three[1], micro_mm, tuple(views))
 
 
+class Pairs(ct_data.Pairs):
+    """Pairs of other contrast than the specimen's. The noise is what was asked for."""
+
+    def pair(self, source: ct_data.Source, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        place = source.places[rng.integers(len(source.places))]
+        kernel, sigma = str(rng.choice(degrade.TRAIN_KERNELS)), rng.uniform(*self.noise_hu)
+        gain, darker = rng.uniform(*GAIN), rng.uniform(*DARKER)
+        clinical = ct_data.clinical_patch(source, place, self.patch, self.slices, kernel, sigma / gain, rng)
+        return fainter(clinical, gain, darker), fainter(ct_data.micro_patch(source, place, self.patch), gain, darker)
+
+
+def fainter(hu: np.ndarray, gain: float, darker: float) -> np.ndarray:
+    """gain · (grey − darker), in the HU of this file. Below 0 where the image was darker than that."""
+    return as_hu(gain * (as_grey(hu) - darker))
+
+
+def halved(volume: np.ndarray) -> np.ndarray:
+    """Mean of 2×2×2 voxels: the specimen at half its size."""
+    z, y, x = (n // 2 for n in volume.shape)
+    return volume[: 2 * z, : 2 * y, : 2 * x].reshape(z, 2, y, 2, x, 2).mean((1, 3, 5))
+
+
 class BonePatches(L.LightningDataModule):
     """Batches as training.ct_data.CtPatches gives them, of bone. root: folder that holds microct/."""
 
@@ -116,7 +141,8 @@ class BonePatches(L.LightningDataModule):
         h = self.hparams
         volume, _ = volumes.read(Path(h.root) / HUMAN)
         train, held = (volume[slice(*SLABS[name])] for name in ("train", "validation"))
-        self.train_sources = [source(train, axis, h.patch, h.patches_per_case, h.slices, h.seed) for axis in range(3)]
+        given = h.patch, h.patches_per_case, h.slices, h.seed
+        self.train_sources = [source(train, axis, *given) for axis in range(3)] + [source(halved(train), 0, *given)]
         # The slab that validates is three coarse voxels thick: only slices along z hold a patch.
         self.validation = ct_data.Fixed([source(held, 0, h.patch, h.validation, h.slices, h.seed)], None, h.patch, h.slices, h.validation)
 
@@ -124,7 +150,7 @@ class BonePatches(L.LightningDataModule):
         h = self.hparams
         epoch = self.trainer.current_epoch if self.trainer else 0
         rest = h.patch, h.slices, h.batch_size * h.steps_per_epoch, (h.seed, epoch), tuple(h.noise_hu)
-        return DataLoader(ct_data.Pairs(self.train_sources, *rest), batch_size=h.batch_size)
+        return DataLoader(Pairs(self.train_sources, *rest), batch_size=h.batch_size)
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(self.validation, batch_size=4)

@@ -50,15 +50,15 @@ def draw(items: list[Prepared], methods: dict[str, ct_methods.Method], path: Pat
     from matplotlib import pyplot as plt
 
     wide = len(methods) + 2
-    figure, axes = plt.subplots(len(ROWS), wide, figsize=(1.6 * wide, 1.6 * len(ROWS) + 0.3), dpi=110, squeeze=False)
+    figure, axes = plt.subplots(len(ROWS), wide, figsize=(1.6 * wide, 1.6 * len(ROWS) + 0.36), dpi=110, squeeze=False)
     for number, (line, label) in enumerate(zip(axes, ROWS.values(), strict=True)):
         index, rows, cols = crop(items, label)
         for axis, (title, image) in zip(line, columns(items[index], methods).items(), strict=True):
             axis.imshow(image[rows, cols], cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="nearest")
             axis.set_axis_off()
             if number == 0:
-                axis.set_title(title, fontsize=7)
-    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.3 / (1.6 * len(ROWS) + 0.3), 0.02, 0.02)
+                axis.set_title(title.replace(", ", ",\n"), fontsize=7)
+    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.36 / (1.6 * len(ROWS) + 0.36), 0.02, 0.02)
     figure.savefig(path)
     plt.close(figure)
     _grey(path)

@@ -5,6 +5,7 @@ Batches are dictionaries: clinical (n, slices, h, w), micro (n, 1, 8h, 8w), both
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -12,8 +13,9 @@ import torch
 from MedSRLib import networks
 from MedSRLib.networks import scales
 from torch import Tensor
+from torch.nn import functional as F
 
-from . import dsgan, grids, losses, schedule
+from . import dsgan, evaluate, grids, losses, schedule
 
 PIXEL_LOSSES = {"l1": lambda made, true: (made - true).abs().mean(), "charbonnier": losses.charbonnier}
 ERROR_SHOWN = 0.2
@@ -25,18 +27,22 @@ class CtSuperResolver(L.LightningModule):
 
     The loss is pixel_weight·(L1 or Charbonnier) + ssim_weight·(1 − SSIM) + gradient_weight·L1 of gradients +
     error_weight·Laplace likelihood of the expected error, which moves the error's head alone. degradation: checkpoint of
-    training.dsgan, which then makes the clinical patch of the micro-CT, instead of the simulation, in training.
+    training.dsgan, which then makes the clinical patch of the micro-CT, instead of the simulation, in training. initial:
+    checkpoint or weights.safetensors to begin with; of one that took fewer slices, new neighbours begin without a say.
     """
 
     def __init__(
         self, network: str = "ct_super_resolver", arguments: dict[str, Any] | None = None, learning_rate: float = 5e-4,
         warm_up: int = 200, pixel_loss: str = "l1", pixel_weight: float = 1.0, ssim_weight: float = 0.1,
         gradient_weight: float = 0.5, error_weight: float = 0.01, degradation: str = "",
+        initial: str = "",
     ) -> None:  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
         self.pixel_loss = PIXEL_LOSSES[pixel_loss]
         self.network = networks.build(network, **(arguments or {})).to(memory_format=torch.channels_last)
+        if initial:
+            self.network.load_state_dict(widened(evaluate.network_weights(Path(initial)), self.network.slices))
         self._degrade = [dsgan.trained(degradation)] if degradation else []  # in a list: it is not part of the checkpoint
 
     def forward(self, clinical: Tensor) -> Tensor:
@@ -76,6 +82,12 @@ class CtSuperResolver(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         return schedule.warm_up_then_cosine(self, self.hparams.learning_rate, self.hparams.warm_up)
+
+
+def widened(weights: dict[str, Tensor], slices: int) -> dict[str, Tensor]:
+    """Weights for `slices` neighbouring slices, from those for fewer: what is read of the new ones counts nothing yet."""
+    more = (slices - weights["head.weight"].shape[1]) // 2
+    return weights | {"head.weight": F.pad(weights["head.weight"], (0, 0, 0, 0, more, more))}
 
 
 def psnr(made: Tensor, true: Tensor) -> Tensor:

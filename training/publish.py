@@ -2,6 +2,7 @@
 
 The card's text is written by hand in training/cards; network, arguments, size, checksum and measured figures are filled in.
 --figures puts what an evaluation wrote under that NAME: a JSON file, or a folder with figures.json and pictures.
+--arguments JSON changes arguments of the network that training left as they were, and that have no weights.
 --begun-from WEIGHTS --share S publishes (1 - S) times the weights that a fine-tuning began from plus S times those it came to
 (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022): what it learned new, less of what it forgot.
 """
@@ -58,13 +59,14 @@ def save_weights(checkpoint: Path, target: Path, half: bool, begun_from: Path | 
 
 def publish(
     checkpoint: Path, card: Path, root: Path, figures: Mapping[str, Path] = {}, half: bool = False,
-    begun_from: Path | None = None, share: float = 1.0,
+    begun_from: Path | None = None, share: float = 1.0, arguments: Mapping[str, Any] = {},
 ) -> Path:  # fmt: skip
     """Write root/<id>/ with weights, card, licence and figures (tables, pictures) and verify what was written."""
     data = json.loads(card.read_text(encoding="utf-8"))
     folder = root / data["id"]
     folder.mkdir(parents=True, exist_ok=True)
     data["network"], data["arguments"] = save_weights(checkpoint, folder / models.WEIGHTS, half, begun_from, share)
+    data["arguments"] |= arguments
     data["sha256"], data["bytes"] = models.sha256(folder / models.WEIGHTS), (folder / models.WEIGHTS).stat().st_size
     for name, path in figures.items():
         table = path / "figures.json" if path.is_dir() else path
@@ -86,9 +88,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--half", action="store_true", help="store the weights as float16")
     parser.add_argument("--begun-from", type=Path, default=None, help="checkpoint or .safetensors that the fine-tuning began from")
     parser.add_argument("--share", type=float, default=1.0, help="of the checkpoint in the average with --begun-from")
+    parser.add_argument("--arguments", type=json.loads, default={}, help="of the network, as JSON, instead of those it was trained with")
     o = parser.parse_args(arguments)
     figures = {name: Path(path) for name, _, path in (one.partition("=") for one in o.figures)}
-    publish(o.checkpoint, o.card, o.root, figures, o.half, o.begun_from, o.share)
+    publish(o.checkpoint, o.card, o.root, figures, o.half, o.begun_from, o.share, o.arguments)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,40 @@ def _uneven(positions: np.ndarray, step: float) -> tuple[float, ...] | None:
     return None if even else tuple(positions)
 
 
+def hollow_along(volume: Volume, box: Box) -> Volume:
+    """The grid that `resample_along` gives, with voxels of 0 that take no memory: for plans.
+
+    Raises InputError where the box lies outside, or slices are unevenly spaced.
+    """
+    axes, count, origin = _grid_along(volume, box, (0, 0))
+    if not _touches(volume, box):
+        raise InputError("the region lies outside the volume", where="{roi}", fix="give its centre and size in LPS mm")
+    hollow = np.broadcast_to(volume.array.dtype.type(0), tuple(count[::-1]))
+    return volume.with_(array=hollow, origin_mm=tuple(origin), direction=axes)
+
+
+def _touches(volume: Volume, box: Box) -> bool:
+    """Whether a box and the box of the volume's voxels share any space: no axis parts them (separating axis theorem)."""
+    size = np.array(volume.shape[::-1]) * volume.spacing_mm
+    middle = (volume.affine @ np.append((np.array(volume.shape[::-1]) - 1) / 2, 1))[:3]
+    crossed = np.cross(box.axes.T[:, None], volume.direction.T[None]).reshape(9, 3)
+    for axis in (*box.axes.T, *np.linalg.inv(volume.direction), *crossed):
+        reach = np.abs(axis @ box.axes) @ box.size_mm / 2 + np.abs(axis @ volume.direction) @ size / 2
+        if np.linalg.norm(axis) > ORTHOGONAL_TOLERANCE and abs(axis @ (box.centre_mm - middle)) > reach:
+            return False
+    return True
+
+
+def _grid_along(volume: Volume, box: Box, margin: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Axes (columns), voxel counts (x, y, z) and origin of a grid along a box. margin: voxels more (across slices, in the plane)."""
+    if volume.positions_mm is not None:
+        raise InputError("slices that are unevenly spaced do not fit a rotated region", where="{roi}", fix="interpolate the slices first")
+    axes, sizes = _matched(volume, box)
+    spacing = np.array(volume.spacing_mm)
+    count = np.maximum(1, np.rint(sizes / spacing).astype(int)) + 2 * np.array([margin[1], margin[1], margin[0]])
+    return axes, count, np.asarray(box.centre_mm) - axes @ ((count - 1) * spacing / 2)
+
+
 def resample_along(volume: Volume, box: Box, *, order: int = 3, margin: tuple[int, int] = (0, 0)) -> tuple[Volume, np.ndarray]:
     """The volume on a grid along a box, of its own spacing, centred on the box; and which voxels lie in the volume (z, y, x) bool.
 
@@ -115,12 +149,8 @@ def resample_along(volume: Volume, box: Box, *, order: int = 3, margin: tuple[in
     """
     from scipy.ndimage import affine_transform
 
-    if volume.positions_mm is not None:
-        raise InputError("slices that are unevenly spaced do not fit a rotated region", where="{roi}", fix="interpolate the slices first")
-    axes, sizes = _matched(volume, box)
+    axes, count, origin = _grid_along(volume, box, margin)
     spacing = np.array(volume.spacing_mm)
-    count = np.maximum(1, np.rint(sizes / spacing).astype(int)) + 2 * np.array([margin[1], margin[1], margin[0]])
-    origin = np.asarray(box.centre_mm) - axes @ ((count - 1) * spacing / 2)
     to_index = np.linalg.inv(volume.affine[:3, :3])
     matrix, start = to_index @ (axes * spacing), to_index @ (origin - volume.origin_mm)
     part, first = _around(volume, matrix, start, count)

@@ -78,14 +78,17 @@ def folders() -> dict[str, Path]:
 
 
 def list_cards() -> list[Card]:
-    """Every model whose card can be read, the default one of each task first. Broken ones are left out; `verify` names them."""
+    """Every model whose card can be read, the default one of each task first, a user's own before a shipped one.
+
+    Broken ones are left out; `verify` names them.
+    """
     cards = []
     for path in folders().values():
         try:
             cards.append(read_card(path))
         except ModelError:
             continue
-    return sorted(cards, key=lambda card: (card.task, not card.default, card.id))
+    return sorted(cards, key=lambda card: (card.task, not card.default, card.folder.parent == SHIPPED, card.id))
 
 
 def of_task(task: str) -> list[Card]:

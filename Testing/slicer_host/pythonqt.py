@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import types
 import xml.etree.ElementTree as ET
+from functools import cache
 from typing import Any
 
 import slicer
@@ -19,9 +20,15 @@ from PySide6.QtCore import Property
 from .signatures import QT_CLASSES, REAL
 
 
-def property_names(widget: QtCore.QObject) -> set[str]:
-    meta = QtCore.QObject.metaObject(widget)
-    return {meta.property(i).name() for i in range(meta.propertyCount())} | {"name"}
+@cache
+def names_of(kind: type[QtCore.QObject]) -> frozenset[str]:
+    """Names of the Qt properties of a class."""
+    meta = kind.staticMetaObject
+    return frozenset({meta.property(i).name() for i in range(meta.propertyCount())} | {"name"})
+
+
+def property_names(widget: QtCore.QObject) -> frozenset[str]:
+    return names_of(type(widget))
 
 
 class Relay:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume import Volume
-from .series import file_meta, suffix_of
+from .series import MODALITY_KEY, file_meta, is_modality, suffix_of
 
 _MAX_HEADER = 1 << 16
 _CHUNK = 1 << 20
@@ -54,6 +54,8 @@ def read(path: Path) -> tuple[Volume, ...]:
     elif values.ndim == 3:
         values = values[None]
     meta = file_meta(path) | _segments(facts, path)
+    if is_modality(facts.get(MODALITY_KEY, "")):
+        meta["modality"] = facts[MODALITY_KEY]
     rank = image.GetDimension()
     axes = np.array(image.GetDirection()).reshape(rank, rank)[:3, :3]
     times = _frame_times_ms(facts, len(values), image)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..volume import Volume
 from .atomic import replacing_file
-from .series import suffix_of
+from .series import MODALITY_KEY, is_modality, suffix_of
 from .slabs import is_large, slabs
 
 TYPES = {
@@ -53,6 +53,7 @@ def _header(path: Path, frames: Sequence[Volume], encoding: str) -> str:
         f"encoding: {encoding}",
         "space origin: " + _vector(first.origin_mm),
         *(_sequence_lines(frames) if many else []),
+        *(f"{MODALITY_KEY}:={text}" for text in [str(first.meta.get("modality") or "")] if is_modality(text)),
         *(_segment_lines(first) if suffix_of(path) == ".seg.nrrd" else []),
     ]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,9 @@ from typing import Any
 SUFFIXES = (".seq.nrrd", ".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
 """The endings of image files that are read; the longest first."""
 
+MODALITY_KEY = "modality"
+"""Key of a NRRD's header that keeps the modality of its image, as DICOM's two letters."""
+
 
 @dataclass(frozen=True)
 class SeriesInfo:
@@ -36,6 +39,11 @@ def stem_of(path: Path) -> str:
     """The name without its ending: "heart" for "heart.seq.nrrd"."""
     suffix = suffix_of(path)
     return path.name[: len(path.name) - len(suffix)] if suffix else path.name
+
+
+def is_modality(text: str) -> bool:
+    """Whether a text is a modality as DICOM writes it ("CT"); NRRD files of other programs say "DWMRI" there."""
+    return len(text) == 2 and text.isascii() and text.isalpha() and text.isupper()
 
 
 def file_meta(path: Path, warnings: tuple[str, ...] = ()) -> dict[str, Any]:

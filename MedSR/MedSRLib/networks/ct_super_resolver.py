@@ -8,6 +8,7 @@ blocks without normalisation at low resolution), Shi et al., CVPR 2016 (pixel sh
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,10 @@ SMALLEST_SCALE = 1e-3
 """Lower limit of the expected error: 1 HU."""
 FIRST_SCALE = 3.0
 """softplus(−3) = 0.05: untrained, the expected error is some 50 HU."""
+
+
+SMOOTH = 2.5
+"""Standard deviation in pixels of the Gaussian that separates low frequencies: noise of 22 HU is below 3 HU in its mean."""
 
 
 class Enlarged(NamedTuple):
@@ -59,8 +64,8 @@ class Block(nn.Module):
 class Head(nn.Conv2d):
     """(n, inputs, h, w) → (n, 1, factor·h, factor·w)."""
 
-    def __init__(self, inputs: int, factor: int, size: int = 3) -> None:
-        super().__init__(inputs, factor * factor, size, padding=size // 2)
+    def __init__(self, inputs: int, factor: int) -> None:
+        super().__init__(inputs, factor * factor, 3, padding=1)
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,33 +85,56 @@ def consistent(made: Tensor, measured: Tensor) -> Tensor:
     return made + scales.nearest(measured - scales.average(made))
 
 
+def smooth(image: Tensor, sigma: float = SMOOTH) -> Tensor:
+    """(n, 1, h, w), Gaussian of `sigma` pixels, edges repeated."""
+    reach = math.ceil(3 * sigma)
+    x = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
+    window = torch.exp(-0.5 * (x / sigma) ** 2)
+    window = window / window.sum()
+    wide = F.pad(image, (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(wide, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+
+
+def held(made: Tensor, measured: Tensor, share: float) -> Tensor:
+    """`made` (n, 1, 8h, 8w) pulled towards 8×8 means that are `measured` (n, 1, h, w): low frequencies wholly, the rest by `share`.
+
+    Averaged over some pixels the scan's noise is gone, so that there its values count; of single pixels it is mostly noise.
+    """
+    lacking = measured - scales.average(made)
+    low = smooth(lacking)
+    return made + scales.bicubic(low + share * (lacking - low))
+
+
 class CtSuperResolver(nn.Module):
     """(n, slices, h, w) → (n, 1, 8h, 8w), any size. Untrained it gives the enlarged middle slice itself.
 
     width, depth: channels and number of the residual blocks. tail: channels after each pixel shuffle by 2, at most three of
     them; the heads shuffle by what is left of 8, which costs far less than convolutions at full size. attention: channel
     attention, which looks at a whole tile, so that tiles then depend on where they are cut. skip: what the network
-    corrects, "bicubic" or "nearest". consistency: the 8×8 means of the result are the input exactly, its noise included.
+    corrects, "bicubic" or "nearest". consistency: the 8×8 means of the result are the input exactly, with its noise. hold:
+    share by which they are pulled towards the input, and its low frequencies wholly (`held`); 0 leaves them free.
     """
 
     factor, enlarged_input = scales.FACTOR, False
 
     def __init__(
         self, slices: int = 1, width: int = 64, depth: int = 16, tail: tuple[int, ...] = (48, 32, 16),
-        attention: bool = False, skip: str = "bicubic", consistency: bool = False,
+        attention: bool = False, skip: str = "bicubic", consistency: bool = False, hold: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         if not 1 <= len(tail) <= 3:
             raise ValueError(f"tail must name one to three widths, not {len(tail)}")
         if skip not in ("bicubic", "nearest"):
             raise ValueError(f"skip must be 'bicubic' or 'nearest', not {skip!r}")
-        self.slices, self.skip, self.consistency = scales.check_slices(slices), skip, consistency
+        if not 0 <= hold <= 1:
+            raise ValueError(f"hold must lie in 0 to 1, not {hold}")
+        self.slices, self.skip, self.consistency, self.hold = scales.check_slices(slices), skip, consistency, hold
         self.head = conv(slices, width)
         self.body = nn.Sequential(*(Block(width, attention) for _ in range(depth)), conv(width, width))
         self.tail = nn.Sequential(*(shuffled(i, o) for i, o in zip((width, *tail), tail, strict=False)))
         left = self.factor // 2 ** len(tail)
         self.value_head = Head(tail[-1], left)
-        self.error_head = nn.Sequential(conv(tail[-1], 16, 1), nn.LeakyReLU(0.1, inplace=True), Head(16, left, 1))
+        self.error_head = nn.Sequential(conv(tail[-1], 16, 1), nn.LeakyReLU(0.1, inplace=True), Head(16, left))
         for parameter in self.value_head.parameters():
             nn.init.zeros_(parameter)
 
@@ -118,6 +146,8 @@ class CtSuperResolver(nn.Module):
         enlarge = scales.bicubic if self.skip == "bicubic" else scales.nearest
         value = enlarge(middle) + self.value_head(hidden)
         scale = F.softplus(self.error_head(hidden.detach()) - FIRST_SCALE) + SMALLEST_SCALE
+        if self.hold:
+            value = held(value, middle, self.hold)
         return Enlarged(consistent(value, middle) if self.consistency else value, scale)
 
     def forward(self, clinical: Tensor) -> Tensor:

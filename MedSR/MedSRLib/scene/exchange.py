@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from ..volume import Volume
+from .modality import modality_of
 from .nodes import volume_from_node
 from .segmentations import Segment, labels_from_segmentation
 from .sequences import frames_from_sequence
@@ -36,15 +37,17 @@ class Workspace:
         return self.folder / name
 
     def export_volume(self, node: Any) -> Path:
-        """Write one volume node in world space."""
-        return self._write("input.nrrd", [volume_from_node(node)])
+        """Write one volume node in world space, with the modality that the scene knows of it."""
+        return self._write("input.nrrd", [volume_from_node(node, {"modality": modality_of(node)})])
 
     def export_sequence(self, sequence: Any, proxy: Any = None) -> Path:
         """Write all frames of a sequence, 4-D."""
         return self._write("input.nrrd", frames_from_sequence(sequence, proxy))
 
-    def export_segmentation(self, node: Any, reference: Any) -> tuple[Path, tuple[Segment, ...], tuple[str, ...]]:
-        """Write a segmentation on the grid of `reference`; returns (path, its segments, warnings)."""
+    def export_labels(self, node: Any, reference: Any) -> tuple[Path, tuple[Segment, ...], tuple[str, ...]]:
+        """Write a segmentation on the grid of `reference`, or a label map on its own; returns (path, its segments, warnings)."""
+        if node.IsA("vtkMRMLVolumeNode"):
+            return self._write("segmentation.nrrd", [volume_from_node(node)]), (), ()
         labels, segments = labels_from_segmentation(node, reference)
         return self._write("segmentation.nrrd", [labels]), segments, tuple(labels.meta["warnings"])
 

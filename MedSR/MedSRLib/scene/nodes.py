@@ -12,9 +12,11 @@ import numpy as np
 import slicer
 import slicer.util
 import vtk
+import vtk.util.numpy_support
 
 from ..errors import InputError
 from ..volume import Volume
+from .modality import state_modality
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Its own inverse."""
@@ -30,16 +32,17 @@ def affine_from_node(node: Any) -> np.ndarray:
     """
     ijk_to_ras = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(ijk_to_ras)
-    return RAS_TO_LPS @ _world_from_local(node) @ slicer.util.arrayFromVTKMatrix(ijk_to_ras)
+    return RAS_TO_LPS @ world_from_local(node) @ slicer.util.arrayFromVTKMatrix(ijk_to_ras)
 
 
-def _world_from_local(node: Any) -> np.ndarray:
-    """4x4 RAS map of all the transforms above a node."""
+def world_from_local(node: Any) -> np.ndarray:
+    """4x4 RAS map of all the transforms above a node. Raises InputError where one of them is not linear."""
     parent = node.GetParentTransformNode()
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
-        raise InputError("the volume is under a warping transform", where=node.GetName(), fix="harden the transform, then try again")
+        what = "the volume" if node.IsA("vtkMRMLVolumeNode") else "the region"
+        raise InputError(f"{what} is under a warping transform", where=node.GetName(), fix="harden the transform, then try again")
     to_world = vtk.vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(to_world)
     return slicer.util.arrayFromVTKMatrix(to_world)
@@ -63,6 +66,22 @@ def volume_from_node(node: Any, meta: Mapping[str, Any] | None = None) -> Volume
     array = slicer.util.arrayFromVolume(node).copy()
     facts = {"name": node.GetName(), **(meta or {})}
     return Volume(array, **split_affine(affine_from_node(node)), meta=facts)
+
+
+def has_image(node: Any) -> bool:
+    """Whether a volume node holds voxels."""
+    return node is not None and node.GetImageData() is not None and node.GetImageData().GetNumberOfPoints() > 0
+
+
+def grid_from_node(node: Any, meta: Mapping[str, Any] | None = None) -> Volume:
+    """A Volume of the node's size, scalar type and place, whose voxels are all 0 and take no memory: for plans from headers alone.
+
+    Raises InputError where it lies under a warping transform.
+    """
+    image = node.GetImageData()
+    kind = np.dtype(vtk.util.numpy_support.get_numpy_array_type(image.GetScalarType()))
+    hollow = np.broadcast_to(kind.type(0), image.GetDimensions()[::-1])
+    return Volume(hollow, **split_affine(affine_from_node(node)), meta={"name": node.GetName(), **(meta or {})})
 
 
 def node_class(volume: Volume, labels: bool = False) -> str:
@@ -96,5 +115,6 @@ def add_node(scene: Any, volume: Volume, name: str, *, labels: bool = False) -> 
     """A new volume node in the scene, with display nodes, holding `volume`."""
     node = scene.AddNewNodeByClass(node_class(volume, labels), scene.GenerateUniqueName(name))
     set_node(node, volume)
+    state_modality(node, str(volume.meta.get("modality") or ""))
     node.CreateDefaultDisplayNodes()
     return node

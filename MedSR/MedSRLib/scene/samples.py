@@ -19,13 +19,14 @@ CATEGORY = "MedSR"
 
 @dataclass(frozen=True)
 class Sample:
-    """file: in Resources/SampleData. index: (name, unit, values) of the frames of a sequence, None for a still."""
+    """file: in Resources/SampleData, icon: in Resources/Icons. index: (name, unit, values) of a sequence's frames, None for a still."""
 
     title: str
     file: str
     node: str
     sha256: str
     index: tuple[str, str, tuple[str, ...]] | None = None
+    icon: str = "PigCine.png"
 
 
 STILL = Sample("PigCine", "pig_cine_ed.nrrd", "pig_cine", "bae8aecc96d4c3a0db990bd1d744a38175b9af708efd32392cee23b33afd96a2")
@@ -35,6 +36,9 @@ CINE = Sample(
     "pig_cine_4phases",
     "22740a4567645ae91767d8043995e6f18b68bbea79733c2bebee0cc05de8556b",
     ("time", "ms", ("10", "167", "325", "483")),
+)
+THORAX = Sample(
+    "ThoraxCT", "thorax_ct.nrrd", "thorax_ct", "a4b8d545030ca48a185332bd7dc2e2a7f8f43a72dd745ccff59a8774c11b1d2c", icon="ThoraxCT.png"
 )
 
 
@@ -71,11 +75,16 @@ def load_sequence(resources: Path) -> Any:
     return load_sample(resources, CINE)
 
 
+def load_ct(resources: Path) -> Any:
+    """A part of a chest CT in HU: 16 slices of 1 mm through a lung."""
+    return load_sample(resources, THORAX)
+
+
 def register(resources: Path) -> None:
     """Offer the samples on Slicer's Sample Data page; called once Slicer has started."""
     import SampleData
 
-    for sample in (STILL, CINE):
+    for sample in (STILL, CINE, THORAX):
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=sample.title,
@@ -84,7 +93,7 @@ def register(resources: Path) -> None:
             fileNames=sample.file,
             nodeNames=sample.node,
             loadFileType="SequenceFile" if sample.index else "VolumeFile",
-            thumbnailFileName=str(resources / "Icons" / "PigCine.png"),
+            thumbnailFileName=str(resources / "Icons" / sample.icon),
             checksums=f"SHA256:{sample.sha256}",
             customDownloader=lambda _source, sample=sample: load_sample(resources, sample),
         )

@@ -9,9 +9,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import SlicePlan, default_spacing_mm, plan_slices, swap_axis, through_plane_axis
-from ..volume import Volume
 from .attributes import is_result
-from .nodes import affine_from_node, split_affine
+from .nodes import affine_from_node, grid_from_node
 
 THICK_RATIO = 1.25
 """Least through-plane to in-plane spacing that is worth interpolating."""
@@ -45,8 +44,7 @@ def plan(node: Any, *, spacing_mm: float = 0.0, factor: float = 0.0, axis: str =
 
     Raises OptionError or InputError where the engine would refuse.
     """
-    size = node.GetImageData().GetDimensions()
-    hollow = Volume(np.broadcast_to(np.int8(0), size[::-1]), **split_affine(affine_from_node(node)), meta={"name": node.GetName()})
+    hollow = grid_from_node(node)
     stack = swap_axis(hollow, through_plane_axis(hollow, axis))
     if stack.is_sheared and not allow_shear:
         what = "the axes are not at right angles (tilted gantry, or a transform that shears)"
@@ -60,12 +58,13 @@ def thickest(scene: Any) -> Any | None:
 
     Label volumes, hidden nodes, single slices, volumes under a warp and MedSR's own results are left out.
     """
-    found = [(slicing(node).ratio, node) for node in _candidates(scene)]
+    found = [(slicing(node).ratio, node) for node in candidates(scene)]
     found = [pair for pair in found if pair[0] >= THICK_RATIO]
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def _candidates(scene: Any) -> list[Any]:
+def candidates(scene: Any) -> list[Any]:
+    """Loaded scalar volumes that a task could take: what `thickest` chooses from."""
     nodes = [scene.GetNthNodeByClass(i, "vtkMRMLScalarVolumeNode") for i in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))]
     return [node for node in nodes if _usable(node)]
 

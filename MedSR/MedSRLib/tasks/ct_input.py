@@ -35,13 +35,18 @@ def name_of(volume: Volume) -> str:
 
 def why_not_hu(volume: Volume) -> str:
     """Why the values cannot be HU, a clause; empty where they can."""
-    modality, array = str(volume.meta.get("modality") or ""), volume.array
+    array = volume.array
+    return why_range_is_not_hu(str(volume.meta.get("modality") or ""), array.dtype, (float(array.min()), float(array.max())))
+
+
+def why_range_is_not_hu(modality: str, kind: np.dtype, ends: tuple[float, float]) -> str:
+    """The same from the scalar type and the lowest and highest value alone. modality: "" where it is not known."""
+    low, high = ends
     if modality and modality != "CT":
         return f"the volume is {modality}, not CT in HU"
-    if array.dtype.itemsize == 1:
+    if kind.itemsize == 1:
         return "8-bit values are not HU"
-    low, high = float(array.min()), float(array.max())
-    if array.dtype.kind in "ub":
+    if kind.kind in "ub":
         return f"values without a sign ({low:g} to {high:g}) are not HU: the rescale of the scanner is missing"
     if high > HIGHEST_HU:
         return f"values up to {high:g} are not HU"

@@ -11,8 +11,10 @@ from ..geometry import plan_slices
 from ..io import slabs
 from ..run import check_disk, check_memory
 from ..volume import Volume
+from .ct_cost import nominal_seconds
 from .ct_input import name_of
-from .ct_region import cut
+from .ct_region import hollow
+from .options import validate
 from .slice_engine import memory_bytes
 from .super_resolve_ct import FACTOR, Options
 
@@ -88,5 +90,17 @@ def plan_job(region: Volume, frames: int, options: Options) -> JobPlan:
 
 def output_bytes(frames: Sequence[Volume], options: Options) -> dict[str, int]:
     """See super_resolve_ct.output_bytes."""
-    plan = plan_job(cut(frames[0], options.roi, (0, 0), in_hu=False).volume, len(frames), options)
+    plan = plan_job(hollow(frames[0], options.roi), len(frames), options)
     return {"volume": plan.volume_bytes, "fidelity": plan.fidelity_bytes}
+
+
+def foretold(volume: Volume, frames: int, options: Options) -> str:
+    """Size, bytes, time and memory of a result in one line, from the grid of the volume alone; its voxels are not looked at.
+
+    Raises InputError, OptionError or ResourceError where the job would be refused for its region, its slices or its size.
+    """
+    validate(options)
+    region = hollow(volume, options.roi)
+    plan = plan_job(region, frames, options)
+    plan.check()
+    return f"{plan.sentence(nominal_seconds(region, frames, options))}, {plan.memory_bytes / 2**30:.1f} GB of memory"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError, OptionError
 from ..geometry import same_grid
-from ..geometry_region import Box, Ranges, crop, is_along, resample_along, voxels_inside
+from ..geometry_region import Box, Ranges, crop, hollow_along, is_along, resample_along, voxels_inside
 from ..intensity import HOUNSFIELD, PADDING_HU
 from ..volume import Volume
 from .ct_input import filled, name_of, padding_of
@@ -58,6 +58,14 @@ def roi_text(centre_mm: Sequence[float], size_mm: Sequence[float], axes: np.ndar
     """The option `roi` of a box in LPS mm; axes: (3, 3), columns are its unit directions. For doors that hold a box as numbers."""
     turned = [] if axes is None or np.allclose(axes, np.eye(3)) else list(np.asarray(axes).T.ravel())
     return ",".join(repr(float(n)) for n in (*centre_mm, *size_mm, *turned))
+
+
+def hollow(volume: Volume, roi: str) -> Volume:
+    """The grid of the region that `roi` names, without looking at a voxel: what a plan is made from. Raises InputError, OptionError."""
+    asked = parse(roi)
+    if isinstance(asked, Box) and not is_along(volume, asked):
+        return hollow_along(volume, asked)
+    return cut(volume, roi, (0, 0), in_hu=False).volume
 
 
 def cut(volume: Volume, roi: str, margin: tuple[int, int], in_hu: bool) -> Region:

@@ -6,21 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .. import models
-
 METHODS = {
     "flow": "Moves both neighbouring slices towards each other along their optical flow (DIS) and blends them. Nothing was trained.",
     "bspline": "Cubic B-spline through the slices.",
     "lanczos": "Windowed sinc through the slices.",
     "linear": "Blends the two neighbouring slices.",
+    "bicubic": "Cubic interpolation within each slice: smooth, and nothing is added to what was measured.",
 }
 AUTO = "Measured on your own volume before anything is made: slices are left out, rebuilt by each method, and the best one is used."
 NO_MODEL = "No model is installed: optical flow and interpolation still work."
-
-
-def for_task(task: str) -> list[Any]:
-    """The readable cards of a task, its default first."""
-    return [card for card in models.list_cards() if card.task == task]
 
 
 def choices(cards: Sequence[Any]) -> list[tuple[str, str]]:
@@ -36,12 +30,12 @@ def chosen(cards: Sequence[Any], identifier: str) -> Any | None:
     return cards[0] if cards else None
 
 
-def html(cards: Sequence[Any], identifier: str, method: str = "model") -> str:
-    """The card of the model that Apply would use."""
+def html(cards: Sequence[Any], identifier: str, method: str = "model", lacking: str = NO_MODEL) -> str:
+    """The card of the model that Apply would use. lacking: what to say where there is none."""
     lead = f"<p>{escape(AUTO)}</p>" if method == "auto" else ""
     card = chosen(cards, identifier)
     if card is None:
-        return lead + f"<p>{escape(NO_MODEL)}</p>"
+        return lead + f"<p>{escape(lacking)}</p>"
     about = f"<p><b>{escape(card.title)}</b></p>" + _row("Licence of the weights", (card.licence,)) + f"<p>{escape(card.summary)}</p>"
     return about + lead + "".join(_row(title, tuple(texts)) for title, texts in _facts(card))
 

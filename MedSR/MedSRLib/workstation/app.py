@@ -13,7 +13,6 @@ from trame_server.utils.asynchronous import create_task
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
-from .cards import card_texts, model_choices
 from .downloads import Downloads
 from .entries import Entry
 from .evaluation_logic import EvaluationLogic
@@ -23,6 +22,9 @@ from .gate import Gate
 from .library_logic import LibraryLogic
 from .library_ui import LibraryUI
 from .page_ui import PageUI
+from .panels import PANELS
+from .region_logic import FIELD, RegionLogic
+from .region_ui import RegionUI
 from .runner import Runner
 from .task_logic import TaskLogic
 from .task_ui import TaskUI
@@ -30,7 +32,7 @@ from .transfer import Transfer
 from .views_logic import ViewsLogic
 from .views_ui import ViewsUI
 
-TASK = "interpolate_slices"
+REGION_TASK = "super_resolve_ct"
 
 
 class Workstation:
@@ -50,28 +52,34 @@ class Workstation:
     def _make_logics(self) -> None:
         server, app = self.server, self._app
         self.library = LibraryLogic(server, app)
-        self.form = OptionsForm(server, TASK, {"model": model_choices(TASK)})
-        self.task = TaskLogic(server, app, self.form, self.runner, self.library.entries, self._folder)
+        self.region_ui = RegionUI(server)
+        own = {REGION_TASK: {FIELD: self.region_ui.build}}
+        self.forms = {task: OptionsForm(server, task, ("model",), own.get(task)) for task in PANELS}
+        self.task = TaskLogic(server, app, self.forms, self.runner, self.library.entries, self._folder)
         self.evaluation = EvaluationLogic(server, app, self.task, self.runner, self._folder)
         self.views = ViewsLogic(server, app)
-        self.task.data.cards = card_texts(TASK)
+        self.region = RegionLogic(server, app, self.forms[REGION_TASK], self.views.here, self.views.look_at)
 
     def _make_page(self) -> None:
         library, views, evaluation = LibraryUI(self.server), ViewsUI(self.server), EvaluationUI(self.server)
         ready, name = f"!!{self.library.name.original}", self.evaluation.name
-        task = TaskUI(self.server, self.form, ready, evaluated=f"{name.rows}.length", show_evaluation=f"{name.is_open} = true")
+        task = TaskUI(self.server, self.forms, ready, evaluated=f"{name.rows}.length", show_evaluation=f"{name.is_open} = true")
         self.page = PageUI(self.server, library, task, views, evaluation, self.views.layout_manager)
         self.library.set_ui(library)
         self.task.set_ui(task)
         self.evaluation.set_ui(task)
+        self.region.set_ui(self.region_ui)
         self.views.set_ui(views)
         self.page.quit_clicked.connect(lambda: create_task(self.stop()))
 
     def _connect(self) -> None:
-        for show in (self.views.show, self.task.show, self.evaluation.show):
+        for show in (self.views.show, self.region.show, self.task.show, self.evaluation.show):
             self.library.shown.connect(show)
+        self.task.chosen.connect(lambda task: self.region.turn(task == REGION_TASK))
+        self.views.zoomed.connect(lambda on: self.region.offer_handles(not on))
         self.task.finished.connect(self.library.add)
         self.library.closed.connect(self.task.forget)
+        self.library.closed.connect(self.region.forget)
         self.library.closed.connect(self._discard)
         downloads = Downloads(self.library.entries, self.evaluation.file, lambda sentence: self.task.note("error", sentence))
         transfer = Transfer(self._folder, self.library.open_upload, downloads.find)

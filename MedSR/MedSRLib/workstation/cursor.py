@@ -18,12 +18,13 @@ BEFORE_THE_STYLE = 100.0
 class LinkedCursor:
     """Follows the mouse in any of the watched views while it is on.
 
-    say: called with the RAS position whenever the cursor moves.
+    say: called with the RAS position whenever the cursor moves. place: where it is (RAS mm), None until it moved.
     """
 
     def __init__(self, scene: Any, say: Callable[[Sequence[float]], None]) -> None:
         self._node = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         self._say, self._on = say, False
+        self.place: Sequence[float] | None = None
 
     def watch(self, view: Any) -> None:
         """Follow the mouse in this view too."""
@@ -41,6 +42,7 @@ class LinkedCursor:
             return
         x, y = view.interactor().GetEventPosition()
         ras = view.get_view_node().GetXYToRAS().MultiplyPoint((x, y, 0.0, 1.0))[:3]
+        self.place = ras
         self._node.SetCrosshairRAS(ras)
         self._say(ras)
 

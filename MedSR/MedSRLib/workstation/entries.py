@@ -18,6 +18,7 @@ class Entry:
     source: the entry it was made from, "" for a loaded one. fidelity: expected |error|, the frames' grid; may be empty.
     outputs: the files of a result by port. report: what the task said of it.
     own_window: (black, white) that the file asks for. window: what the user saw last; both None where there is none.
+    task: what a result was made by, or what the user chose for a loaded one; "" until then.
     """
 
     id: str
@@ -34,10 +35,16 @@ class Entry:
     report: Mapping[str, Any] = field(default_factory=dict)
     own_window: tuple[float, float] | None = None
     window: tuple[float, float] | None = None
+    task: str = ""
 
     @property
     def is_result(self) -> bool:
         return bool(self.source)
+
+    @property
+    def is_region(self) -> bool:
+        """Whether it is a result of only a part of its original."""
+        return bool((self.report.get("options") or {}).get("roi"))
 
     @property
     def is_dicom(self) -> bool:

@@ -1,4 +1,4 @@
-"""Evaluating every method on the shown original: the task's CSV and report as a table, its figures beside it."""
+"""Evaluating on the shown original: every method, or its result; the CSV and the report as a table, figures beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trame_server.utils.asynchronous import create_task
 from trame_slicer.app.logic import BaseLogic
 
 from .. import jobs
-from ..errors import Cancelled, MedSRError
+from ..errors import Cancelled, InputError, MedSRError
 from ..tasks import load
 from .entries import Entry
 from .evaluation_table import table_of
@@ -21,7 +21,6 @@ from .task_logic import TaskLogic
 from .task_ui import TaskUI
 from .transfer import safe_name
 
-TASK = "evaluate_slices"
 SUFFIXES = {"table": ".csv", "figure": ".png", "report": ".json"}
 logger = logging.getLogger(__name__)
 
@@ -33,13 +32,14 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
         super().__init__(server, slicer_app, EvaluationState)
         self._task, self._runner, self._folder, self._count = task_logic, runner, folder, 0
         self._original: Entry | None = None
+        self._result: Entry | None = None
         self._files: dict[str, Path] = {}
 
     def set_ui(self, ui: TaskUI) -> None:
         ui.evaluate_clicked.connect(lambda: create_task(self.run()))
 
-    def show(self, original: Entry | None, _result: Entry | None) -> None:
-        self._original = original
+    def show(self, original: Entry | None, result: Entry | None) -> None:
+        self._original, self._result = original, result
 
     def file(self, what: str) -> Path | None:
         """A file of the last evaluation by its port's name."""
@@ -52,9 +52,10 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
             return
         self._task.begin("Evaluating", original)
         try:
-            event = await self._runner.run(self._specification(original), self._task.follow)
+            specification = self._specification(original)
+            event = await self._runner.run(specification, self._task.follow)
             with self.state:
-                self._show_table(original, event)
+                self._show_table(original, specification.task, event)
         except Cancelled:
             self._task.note("info", "Evaluation cancelled.")
         except MedSRError as error:
@@ -66,15 +67,22 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
             self._task.end()
 
     def _specification(self, original: Entry) -> jobs.Specification:
+        panel = self._task.panel
+        task = load(panel.evaluation)
         self._count += 1
         folder = self._folder / f"evaluation-{self._count}"
         folder.mkdir(parents=True)
         stem = safe_name(original.name)
-        outputs = {port.name: str(folder / f"{stem}_{port.name}{SUFFIXES[port.kind]}") for port in load(TASK).OUTPUTS}
-        return jobs.Specification(TASK, {"volume": str(original.path)}, outputs, {}, original.series)
+        inputs = {task.INPUTS[0].name: str(original.path)}
+        if panel.evaluates_result:
+            if self._result is None or self._result.task != panel.task:
+                raise InputError("there is no result to compare", where=original.name, fix="compute one first")
+            inputs["result"] = str(self._result.path)
+        outputs = {port.name: str(folder / f"{stem}_{port.name}{SUFFIXES[port.kind]}") for port in task.OUTPUTS}
+        return jobs.Specification(panel.evaluation, inputs, outputs, {}, original.series)
 
-    def _show_table(self, original: Entry, event: Mapping[str, Any]) -> None:
-        kinds = {port.name: port.kind for port in load(TASK).OUTPUTS}
+    def _show_table(self, original: Entry, task: str, event: Mapping[str, Any]) -> None:
+        kinds = {port.name: port.kind for port in load(task).OUTPUTS}
         self._files = {name: Path(path) for name, path in event["outputs"].items()}
         self.data.columns, self.data.rows, self.data.note = table_of(event["report"])
         self.data.volume = original.name

@@ -1,4 +1,4 @@
-"""The report of evaluate_slices as the rows of a table."""
+"""The report of an evaluation as the rows of a table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,22 @@ COLUMNS = (
     ("vif", "VIF", "{:.3f}", max, "Visual information fidelity; higher is better."),
     ("snli", "SNLI", "{:.3f}", None, "Noise of a rebuilt slice against its acquired neighbours; 0 means that they look alike."),
     ("sharpness", "Sharpness", "{:.2f}", None, "Gradient energy against the left-out slice; 1 is as sharp, less is blurred."),
+    ("departure_rms", "Departure (RMS)", "{:.2f}", min, "How far the result, averaged back to the scan's pixels, is from the scan."),
+    ("departure_mean", "Mean shift", "{:+.2f}", None, "Mean of that departure, with its sign; 0 keeps the values."),
+    (
+        "power_0_0.5",
+        "Power, coarse",
+        "{:.2f}",
+        None,
+        "Power of the coarser half of what the scan can hold, against its own; 1 is equal.",
+    ),
+    (
+        "power_0.5_1",
+        "Power, fine",
+        "{:.2f}",
+        None,
+        "Power of the finer half of what the scan can hold, against its own; 1 is equal.",
+    ),
     ("p_psnr_db", "p (PSNR)", "{:.2g}", None, P_MEANS),
     ("p_ssim", "p (SSIM)", "{:.2g}", None, P_MEANS),
 )
@@ -21,14 +37,14 @@ COLUMNS = (
 def table_of(report: Mapping[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, Any]], str]:
     """(columns, rows, note) for EvaluationState; the best of each column is marked."""
     summary = report.get("summary", [])
-    columns = [{"key": key, "title": title, "hint": hint} for key, title, _form, _best, hint in COLUMNS]
-    best = {key: _best(summary, key, better) for key, _title, _form, better, _hint in COLUMNS}
-    rows = [{"method": str(row["method"]), "cells": _cells(row, best)} for row in summary]
+    measured = [column for column in COLUMNS if any(row.get(column[0]) is not None for row in summary)]
+    columns = [{"key": key, "title": title, "hint": hint} for key, title, _form, _best, hint in measured]
+    best = {key: _best(summary, key, better) for key, _title, _form, better, _hint in measured}
+    rows = [
+        {"method": str(row["method"]), "cells": [_cell(row, key, form, best[key]) for key, _title, form, _better, _hint in measured]}
+        for row in summary
+    ]
     return columns, rows, _note(report)
-
-
-def _cells(row: Mapping[str, Any], best: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    return [_cell(row, key, form, best[key]) for key, _title, form, _better, _hint in COLUMNS]
 
 
 def _best(summary: Sequence[Mapping[str, Any]], key: str, better: Any) -> float | None:
@@ -43,7 +59,9 @@ def _cell(row: Mapping[str, Any], key: str, form: str, best: float | None) -> di
 
 def _note(report: Mapping[str, Any]) -> str:
     """What the table measures, and what "default" is. The figures that the default chose by are of thinner stacks: not told here."""
-    count = report.get("left_out_slices", 0)
+    if "left_out_slices" not in report:
+        return " ".join(f"{text[:1].upper()}{text[1:]}." for text in report.get("warnings", ()))
+    count = report["left_out_slices"]
     parts = [f"{count} slices were left out, rebuilt by each method from the slices that were kept, and compared with what was acquired."]
     for chosen in report.get("chosen", {}).values():
         parts.append(f"“default” is what the method “auto” does: here it chose “{chosen['row']}”, by the kept slices alone.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trame.widgets import html
@@ -17,15 +18,18 @@ class OptionsForm:
     """One task's form. The fields live in the state as "option_<task>_<field>".
 
     A number whose 0 stands for "not given" is left empty for that, and says in its place what then happens (`say_unset`).
-    choices: for a text field without choices of its own (the model), what to offer as (value, title) pairs.
+    offered: text fields without choices of their own (the model), of which `offer` says later what there is to choose from.
+    own: by field, what builds its widgets instead of this form; called with the JavaScript expression of `build`.
     """
 
-    def __init__(self, server, task: str, choices: dict[str, list[tuple[str, str]]] | None = None) -> None:
-        self._state, self.task, self._choices = server.state, task, choices or {}
+    def __init__(self, server, task: str, offered: Sequence[str] = (), own: Mapping[str, Callable[[str], None]] | None = None) -> None:
+        self._state, self.task, self._offered, self._own = server.state, task, offered, own or {}
         self._options = load(task).Options
         for field in dataclasses.fields(self._options):
             self._state.setdefault(self.key(field.name), "" if zero_means_unset(field) else field.default)
             self._state.setdefault(self._unset_key(field.name), "")
+        for name in offered:
+            self._state.setdefault(self._offer_key(name), [])
 
     def key(self, field_name: str) -> str:
         """The state's name of one field."""
@@ -33,6 +37,36 @@ class OptionsForm:
 
     def _unset_key(self, field_name: str) -> str:
         return f"unset_{self.task}_{field_name}"
+
+    def _offer_key(self, field_name: str) -> str:
+        return f"offer_{self.task}_{field_name}"
+
+    def has(self, field_name: str) -> bool:
+        """Whether the task has such an option."""
+        return field_name in {f.name for f in dataclasses.fields(self._options)}
+
+    def get(self, field_name: str) -> Any:
+        """What stands in one field."""
+        return self._state[self.key(field_name)]
+
+    def set(self, field_name: str, value: Any) -> None:
+        """Fill one field."""
+        self._state[self.key(field_name)] = value
+
+    def default(self, field_name: str) -> Any:
+        """What a field holds before anybody chose."""
+        return next(f.default for f in dataclasses.fields(self._options) if f.name == field_name)
+
+    def defaults(self) -> dict[str, Any]:
+        """All options as they are before anybody chose."""
+        return {f.name: f.default for f in dataclasses.fields(self._options)}
+
+    def offer(self, field_name: str, pairs: Sequence[tuple[str, str]]) -> None:
+        """Offer (value, title) pairs; a choice that is no longer offered gives way to the first one."""
+        self._state[self._offer_key(field_name)] = [{"value": value, "title": title} for value, title in pairs]
+        values = [value for value, _ in pairs]
+        if self.get(field_name) not in values:
+            self.set(field_name, values[0] if values else "")
 
     def say_unset(self, texts: dict[str, str]) -> None:
         """What happens where a field is left empty, by its name; the fields that are not named say nothing."""
@@ -67,16 +101,20 @@ class OptionsForm:
                     self._widget(field, disabled)
 
     def _widget(self, field: dataclasses.Field, disabled: str) -> None:
+        if field.name in self._own:
+            with html.Div(classes="medsr-field medsr-wide"):
+                self._own[field.name](disabled)
+            return
         key, meta = self.key(field.name), field.metadata
         common = {"v_model": (key,), "label": label_of(field.name), "disabled": (disabled,), "id": key, "hide_details": True}
         is_wide = isinstance(field.default, (bool, tuple)) or (field.default == "" and not meta["choices"])
         with html.Div(classes="medsr-field medsr-wide" if is_wide else "medsr-field"):
             if isinstance(field.default, bool):
                 v3.VSwitch(**common)
-            elif field.name in self._choices or meta["choices"]:
-                pairs = self._choices.get(field.name) or [(c, c) for c in meta["choices"]]
-                items = str([{"value": value, "title": title} for value, title in pairs])
-                v3.VSelect(items=(items,), **common)
+            elif field.name in self._offered:
+                v3.VSelect(items=(self._offer_key(field.name),), no_data_text="None fits this image", **common)
+            elif meta["choices"]:
+                v3.VSelect(items=(str([{"value": c, "title": c} for c in meta["choices"]]),), **common)
             elif isinstance(field.default, (int, float)):
                 self._number(field, common)
             else:

@@ -15,10 +15,13 @@ from ..errors import InputError, MedSRError
 from ..io import dicom_window, formats
 from ..io.series import SeriesInfo, stem_of, suffix_of
 from ..scene.nodes import add_node
+from ..scene.samples import STILL, THORAX
 from .entries import Entries, Entry
 from .library_ui import LibraryState, LibraryUI
 
 SAMPLES = Path(__file__).parents[2] / "Resources" / "SampleData"
+SAMPLE_LOOKS = {THORAX.file: ("CT sample", "mdi-lungs"), STILL.file: ("MR sample", "mdi-heart-outline")}
+"""What ships, by file: (title, icon)."""
 logger = logging.getLogger(__name__)
 
 
@@ -36,19 +39,20 @@ class LibraryLogic(BaseLogic[LibraryState]):
         self.entries = Entries()
         self._turn = asyncio.Lock()
         self._waiting: Path | None = None
-        self.data.has_sample = bool(self._samples())
+        self.data.samples = [
+            {"file": file, "title": title, "icon": icon} for file, (title, icon) in SAMPLE_LOOKS.items() if (SAMPLES / file).is_file()
+        ]
 
     def set_ui(self, ui: LibraryUI) -> None:
         ui.path_entered.connect(lambda: self.open_path(self.data.path))
-        ui.sample_clicked.connect(lambda: self.open_path(str(self._samples()[0])))
+        ui.sample_clicked.connect(self._open_sample)
         ui.series_chosen.connect(self._open_chosen_series)
         ui.entry_clicked.connect(self.select)
         ui.entry_closed.connect(self.close)
 
-    @staticmethod
-    def _samples() -> list[Path]:
-        """What ships, the single volumes before the sequences."""
-        return sorted(SAMPLES.glob("*.nrrd"), key=lambda p: (suffix_of(p) == ".seq.nrrd", p.name)) if SAMPLES.is_dir() else []
+    def _open_sample(self, file: str) -> None:
+        if file in SAMPLE_LOOKS:  # the page names it: nothing else of the disk
+            self.open_path(str(SAMPLES / file))
 
     def open_path(self, path: str) -> None:
         """Open a file or folder of this computer, in the background."""

@@ -12,7 +12,10 @@ from undo_stack import Signal
 
 @dataclass
 class LibraryState:
-    """message: why the last image could not be opened. series: the choices where a folder holds several images."""
+    """message: why the last image could not be opened. series: the choices where a folder holds several images.
+
+    samples: [{file, title, icon}] of what ships.
+    """
 
     rows: list[dict] = field(default_factory=list)
     original: str = ""
@@ -21,7 +24,7 @@ class LibraryState:
     loading: bool = False
     upload_percent: float = 0.0
     message: str = ""
-    has_sample: bool = False
+    samples: list[dict] = field(default_factory=list)
     series_open: bool = False
     series: list[dict] = field(default_factory=list)
     series_choice: str = ""
@@ -31,7 +34,7 @@ class LibraryUI:
     """Widgets only; what they mean is in library_logic.py."""
 
     path_entered = Signal()
-    sample_clicked = Signal()
+    sample_clicked = Signal(str)
     series_chosen = Signal()
     entry_clicked = Signal(str)
     entry_closed = Signal(str)
@@ -79,18 +82,20 @@ class LibraryUI:
         with html.Div(v_if=(f"!{name.original}",), classes="medsr-welcome", id="welcome"), html.Div(classes="medsr-drop"):
             v3.VIcon("mdi-tray-arrow-down", size=56, color="primary", v_if=(f"!{name.loading}",))
             v3.VProgressCircular(indeterminate=True, size=56, color="primary", v_if=(name.loading,))
-            html.Div("Drop a thick-sliced volume here", classes="text-h6 mt-4")
+            html.Div("Drop a CT or a thick-sliced volume here", classes="text-h6 mt-4")
             html.Div("NRRD, NIfTI, MetaImage or a DICOM folder. Nothing leaves this computer.", classes="medsr-hint mt-1 mb-5")
             with html.Div(classes="d-flex justify-center flex-wrap", style="gap: 10px"):
                 v3.VBtn("Open files", prepend_icon="mdi-file-outline", variant="tonal", click="window.medsr.pick(false)")
                 v3.VBtn("Open folder", prepend_icon="mdi-folder-outline", variant="tonal", click="window.medsr.pick(true)")
+            with html.Div(classes="d-flex justify-center flex-wrap mt-3", style="gap: 10px"):
                 v3.VBtn(
-                    "Open the sample",
-                    prepend_icon="mdi-heart-outline",
+                    "Open the {{ one.title }}",
+                    v_for=(f"one in {name.samples}",),
+                    key="one.file",
+                    prepend_icon=("one.icon",),
                     color="primary",
-                    click=self.sample_clicked.emit,
-                    v_if=(name.has_sample,),
-                    id="sample",
+                    click=(self.sample_clicked.emit, "[one.file]"),
+                    id=("'sample-' + one.file.split('.')[0]",),
                     disabled=(name.loading,),
                 )
 
@@ -99,8 +104,18 @@ class LibraryUI:
             common = {"size": "small", "variant": "tonal", "classes": "flex-grow-1", "disabled": (name.loading,)}
             v3.VBtn("Files", prepend_icon="mdi-file-outline", click="window.medsr.pick(false)", id="open-files", **common)
             v3.VBtn("Folder", prepend_icon="mdi-folder-outline", click="window.medsr.pick(true)", id="open-folder", **common)
-            common["v_if"] = (name.has_sample,)
-            v3.VBtn("Sample", prepend_icon="mdi-heart-outline", click=self.sample_clicked.emit, id="open-sample", **common)
+            with v3.VMenu(location="bottom end"):
+                with v3.Template(v_slot_activator="{ props }"):
+                    icon = "mdi-flask-outline"
+                    v3.VBtn("Sample", v_if=(f"{name.samples}.length",), v_bind="props", prepend_icon=icon, id="open-sample", **common)
+                with v3.VList(density="compact", bg_color="surface-light"):
+                    v3.VListItem(
+                        v_for=(f"one in {name.samples}",),
+                        key="one.file",
+                        title=("one.title",),
+                        prepend_icon=("one.icon",),
+                        click=(self.sample_clicked.emit, "[one.file]"),
+                    )
 
     def _list(self, name) -> None:
         chosen = f"row.id === {name.original} || row.id === {name.result}"

@@ -1,4 +1,4 @@
-"""What a click would give, said before it: how many slices, how far apart."""
+"""What a click on Interpolate slices would give, said before it: how many slices, how far apart."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from typing import Any
 from ..errors import MedSRError
 from ..geometry import SlicePlan, default_spacing_mm, plan_slices, swap_axis, through_plane_axis
 from ..volume import Volume
+from .entries import Entry
 
 ISOTROPIC = {"spacing_mm": "isotropic"}
 """What an empty spacing means where there is no grid to reckon with."""
 
 
-def preview(volume: Volume, options: Mapping[str, Any]) -> str:
-    """One sentence on the output grid for the task's options; the reason where there is none."""
-    try:
-        step, count, plan = _plan(volume, options)
-    except MedSRError as error:
-        return error.sentence()
+def sentence(original: Entry, options: Mapping[str, Any], _seconds_a_voxel: float | None = None) -> str:
+    """The output grid for the task's options. Raises MedSRError where there is none."""
+    step, count, plan = _plan(original.frames[0], options)
     return f"{count} slices every {step:.3g} mm become {len(plan.targets_mm)} every {plan.spacing_mm:.3g} mm."
 
 
-def unset_texts(volume: Volume, options: Mapping[str, Any]) -> dict[str, str]:
+def unset_texts(original: Entry, options: Mapping[str, Any]) -> dict[str, str]:
     """What stands in the empty fields of spacing and factor: what they come to, with the other options as they are."""
     try:
-        step, _, plan = _plan(volume, options)
+        step, _, plan = _plan(original.frames[0], options)
     except MedSRError:
         return ISOTROPIC
     spacing = f"{plan.spacing_mm:.3g} mm"

@@ -18,6 +18,7 @@ class SliceViewState:
 
     title: str = ""
     detail: str = ""
+    warning: str = ""
     color: str = "#9fb3c8"
     left: str = ""
     right: str = ""
@@ -58,6 +59,7 @@ def _captions(name) -> None:
     with html.Div(classes="medsr-caption"):
         html.Span("{{ " + name.title + " }}", classes="medsr-title", style=(f"{{ color: {name.color} }}",))
         html.Span("{{ " + name.detail + " }}", classes="medsr-detail")
+        html.Span("{{ " + name.warning + " }}", v_if=(name.warning,), classes="medsr-warning")
 
 
 def _directions(name) -> None:

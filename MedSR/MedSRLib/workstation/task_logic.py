@@ -1,4 +1,4 @@
-"""Running the task on the shown original: specification → child process → result in the scene and on the page."""
+"""Running the chosen task on the shown original: specification → child process → result in the scene and on the page."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from ..io import formats
 from ..scene.aftercare import dress
 from ..scene.fidelity import add_fidelity
 from ..scene.nodes import add_node
-from .downloads import DICOM_ZIP
+from .cards import card_texts
 from .entries import Entries, Entry
 from .form import OptionsForm
-from .preview import ISOTROPIC, preview, unset_texts
+from .panels import PANELS, Panel
+from .result_card import result_card
 from .runner import Runner
+from .task_choice import ANY, TaskChoice
 from .task_ui import TaskState, TaskUI
 from .transfer import safe_name
 
@@ -31,16 +33,28 @@ logger = logging.getLogger(__name__)
 
 
 class TaskLogic(BaseLogic[TaskState]):
-    """Emits `finished` with the result's entry."""
+    """Emits `finished` with the result's entry, `chosen` with the name of the task that the panel shows.
+
+    forms: one a task, by its name.
+    """
 
     finished = Signal(object)
+    chosen = Signal(str)
 
-    def __init__(self, server, slicer_app, form: OptionsForm, runner: Runner, entries: Entries, folder: Path) -> None:
+    def __init__(self, server, slicer_app, forms: Mapping[str, OptionsForm], runner: Runner, entries: Entries, folder: Path) -> None:
         super().__init__(server, slicer_app, TaskState)
-        self._form, self._runner, self._entries, self._folder = form, runner, entries, folder
+        self._choice, self._runner, self._entries, self._folder = TaskChoice(forms), runner, entries, folder
         self._original: Entry | None = None
+        self._result: Entry | None = None
         self._of_job: Entry | None = None
-        self.state.change(*form.keys)(self._preview)
+        self.data.task = self._choice.task
+        self.data.cards = {task: card_texts(task) for task in forms}
+        for form in forms.values():
+            self.state.change(*form.keys)(self._preview)
+            if form.has(ANY):
+                self.state.change(form.key(ANY))(self._offer_models)
+        self.bind_changes({self.name.task: self._choose})
+        self._say_choice()
 
     def set_ui(self, ui: TaskUI) -> None:
         ui.start_clicked.connect(lambda: create_task(self.run()))
@@ -50,12 +64,34 @@ class TaskLogic(BaseLogic[TaskState]):
         """Another pair is looked at: its card, not the last job's."""
         if original is not self._original:
             self.data.notes = [_note("warning", text) for text in (original.frames[0].meta.get("warnings") or ())] if original else []
-        self._original = original
-        self._offer_segmentations()
-        self._preview()
-        self.data.result = _result_card(result, original) if original and result else {}
+            self._choice.show(original)
+            self.data.task = self._choice.task
+        self._original, self._result = original, result
+        self._offer_labels()
+        self._say_choice()
+        self.data.result = result_card(result, original) if original and result else {}
 
-    def _offer_segmentations(self) -> None:
+    def _choose(self, task: str) -> None:
+        """The user took the other task."""
+        if task in PANELS and task != self._choice.task:
+            self._choice.choose(task)
+            self._say_choice()
+
+    def _offer_models(self, **_values: Any) -> None:
+        self._choice.offer_models()
+        self._say_choice()
+
+    def _say_choice(self) -> None:
+        panel, data = self._choice.panel, self.data
+        data.why, data.no_model = self._choice.why, self._choice.no_model
+        data.button, data.icon, data.labels_title = panel.button, panel.icon, panel.labels_title
+        data.labels_hint = panel.labels.help if panel.labels else ""
+        data.evaluate = panel.evaluate
+        data.can_evaluate = not panel.evaluates_result or bool(self._result and self._result.task == panel.task)
+        self.chosen.emit(panel.task)
+        self._preview()
+
+    def _offer_labels(self) -> None:
         """Any other loaded image may hold labels on the original's grid; the task says where one does not."""
         others = [e for e in self._entries.loaded() if e is not self._original]
         self.data.segmentations = [{"value": "", "title": "None"}, *({"value": e.id, "title": e.name} for e in others)]
@@ -64,16 +100,13 @@ class TaskLogic(BaseLogic[TaskState]):
 
     def _preview(self, **_values: Any) -> None:
         """Say what the options would give on the shown original."""
-        estimate, texts = "", ISOTROPIC
-        if self._original is not None:
-            volume = self._original.frames[0]
-            try:
-                values = self._form.values()
-                estimate, texts = preview(volume, values), unset_texts(volume, values)
-            except MedSRError as error:
-                estimate = error.sentence()
-        self.data.estimate = estimate
-        self._form.say_unset(texts)
+        self.data.estimate, self.data.is_possible, texts = self._choice.plan()
+        self._choice.form.say_unset(texts)
+
+    @property
+    def panel(self) -> Panel:
+        """Of the task that is chosen."""
+        return self._choice.panel
 
     @property
     def busy(self) -> bool:
@@ -98,8 +131,11 @@ class TaskLogic(BaseLogic[TaskState]):
             return
         self.begin("Starting", original)
         try:
-            event = await self._runner.run(self._specification(original), self.follow)
-            self.finished.emit(await self._entry(original, event))
+            specification = self._specification(original)
+            event = await self._runner.run(specification, self.follow)
+            entry = await self._entry(original, specification.task, event)
+            self._choice.learn(entry, specification.options)
+            self.finished.emit(entry)
             create_task(self._reveal())
         except Cancelled:
             self.note("info", "Cancelled; nothing was written.")
@@ -112,18 +148,20 @@ class TaskLogic(BaseLogic[TaskState]):
             self.end()
 
     def _specification(self, original: Entry) -> jobs.Specification:
-        options = self._form.values()
+        panel, options = self._choice.panel, self._choice.form.values()
         folder = self._folder / self._entries.new_id()
         folder.mkdir(parents=True)
         stem = safe_name(original.name)
-        outputs = {"volume": str(folder / f"{stem}_interpolated.nrrd"), "fidelity": str(folder / f"{stem}_fidelity.nrrd")}
         inputs = {"volume": str(original.path)}
+        outputs = {"volume": str(folder / f"{stem}_{panel.suffix}.nrrd"), "fidelity": str(folder / f"{stem}_fidelity.nrrd")}
         labels = self._entries.get(self.data.segmentation)
-        if labels is not None:
-            inputs["segmentation"], outputs["segmentation"] = str(labels.path), str(folder / f"{stem}_segmentation.nrrd")
-        return jobs.Specification(self._form.task, inputs, outputs, options, original.series)
+        if labels is not None and panel.labels is not None:
+            inputs[panel.labels.name] = str(labels.path)
+            if panel.labels.name in panel.output_names:
+                outputs[panel.labels.name] = str(folder / f"{stem}_{panel.labels.name}.nrrd")
+        return jobs.Specification(panel.task, inputs, outputs, options, original.series)
 
-    async def _entry(self, original: Entry, event: Mapping[str, Any]) -> Entry:
+    async def _entry(self, original: Entry, task: str, event: Mapping[str, Any]) -> Entry:
         """Read what the child wrote and put it into the scene, dressed like its original."""
         outputs = {port: Path(path) for port, path in event["outputs"].items()}
         report = {**event["report"], "seconds": event["seconds"]}
@@ -131,11 +169,14 @@ class TaskLogic(BaseLogic[TaskState]):
         fidelity = await asyncio.to_thread(formats.read, outputs["fidelity"]) if "fidelity" in outputs else ()
         if self.data.cancelling:  # meanwhile; also where the original was closed
             raise Cancelled()
-        number = len(self._entries.results_of(original.id)) + 1
-        name = f"{original.name} interpolated" + (f" {number}" if number > 1 else "")
-        entry = Entry(self._entries.new_id(), name, outputs["volume"], frames, source=original.id, outputs=outputs, report=report)
+        panel, alike = PANELS[task], [e for e in self._entries.results_of(original.id) if e.task == task]
+        name = f"{original.name} {panel.suffix}" + (f" {len(alike) + 1}" if alike else "")
+        if panel.derivation:
+            frames = tuple(frame.with_(meta={"derivation": panel.derivation}) for frame in frames)
+        made: dict[str, Any] = {"source": original.id, "outputs": outputs, "report": report, "task": task}
+        entry = Entry(self._entries.new_id(), name, outputs["volume"], frames, **made)
         entry.node = add_node(self.scene, frames[0], name)
-        dress(entry.node, original.node, task=self._form.task, report=report)
+        dress(entry.node, original.node, task=task, report=report)
         if fidelity:
             entry.fidelity, entry.fidelity_node = fidelity, add_fidelity(self.scene, fidelity[0], f"{name} expected error", entry.node)
         return entry
@@ -184,31 +225,3 @@ def _time_left(seconds: float | None) -> str:
         return ""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
-
-
-def _result_card(entry: Entry, original: Entry) -> dict[str, Any]:
-    """What the page says of a result, with its links; DICOM is derived from DICOM only."""
-    report = entry.report
-    model = report.get("model")
-    model = model.get("id", "") if isinstance(model, Mapping) else (model or "")
-    facts = {
-        "Size": entry.size_text,
-        "Spacing": entry.spacing_text,
-        "Method": " · ".join(str(part) for part in (report.get("method"), model) if part),
-        "Time": f"{float(report['seconds']):.1f} s" if report.get("seconds") is not None else "",
-    }
-    links = [("volume.nrrd", "NRRD"), ("volume.nii.gz", "NIfTI")]
-    links += [(f"volume.{DICOM_ZIP}", "DICOM (zip)")] if original.is_dicom else []
-    links += [("fidelity.nrrd", "Fidelity map")] if entry.fidelity else []
-    links += [("segmentation.nrrd", "Segmentation")] if "segmentation" in entry.outputs else []
-    links += [("provenance", "Provenance")]
-    return {
-        "name": entry.name,
-        "facts": [{"label": k, "value": v} for k, v in facts.items() if v],
-        "why": _sentence(str(report.get("why") or "")),
-        "links": [{"id": what.replace(".", "-"), "title": title, "url": f"download/{entry.id}/{what}"} for what, title in links],
-    }
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".") if text else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trame.widgets import html
@@ -11,12 +12,28 @@ from undo_stack import Signal
 
 from ..tasks import load
 from .form import OptionsForm
+from .panels import PANELS
 
 
 @dataclass
 class TaskState:
-    """busy: a job runs. percent, left, step: how far it is. notes: [{kind, text}], the newest last. result: its card, {} for none."""
+    """busy: a job runs. percent, left, step: how far it is. notes: [{kind, text}], the newest last. result: its card, {} for none.
 
+    task: which one the panel shows; why: why the image is routed there. button, icon: of the button that starts it.
+    cards: of the models, by task and identifier; no_model: why none fits. estimate: what a click gives, or why it is refused.
+    segmentation: the entry that holds labels; labels_title, labels_hint: what this task makes of them.
+    """
+
+    task: str = ""
+    why: str = ""
+    button: str = ""
+    icon: str = ""
+    no_model: str = ""
+    labels_title: str = ""
+    labels_hint: str = ""
+    evaluate: str = ""
+    can_evaluate: bool = False
+    is_possible: bool = False
     busy: bool = False
     cancelling: bool = False
     percent: float = 0.0
@@ -37,16 +54,18 @@ class TaskUI:
     cancel_clicked = Signal()
     evaluate_clicked = Signal()
 
-    def __init__(self, server, form: OptionsForm, ready: str, evaluated: str, show_evaluation: str) -> None:
-        """ready, evaluated: JavaScript conditions. show_evaluation: a JavaScript statement."""
-        self.typed_state, self._form = TypedState(server.state, TaskState), form
+    def __init__(self, server, forms: Mapping[str, OptionsForm], ready: str, evaluated: str, show_evaluation: str) -> None:
+        """forms: by task. ready, evaluated: JavaScript conditions. show_evaluation: a JavaScript statement."""
+        self.typed_state, self._forms = TypedState(server.state, TaskState), forms
         self._ready, self._evaluated, self._show_evaluation = ready, evaluated, show_evaluation
 
     def build_panel(self) -> None:
-        name, task = self.typed_state.name, load(self._form.task)
-        html.Div(task.TITLE, classes="medsr-heading", title=task.SUMMARY)
-        self._form.build(disabled=name.busy)
-        self._segmentation(name)
+        name = self.typed_state.name
+        self._tasks(name)
+        for task, form in self._forms.items():
+            with html.Div(v_if=(f"{name.task} === '{task}'",)):
+                form.build(disabled=name.busy)
+        self._labels(name)
         self._card(name)
         self._result(name)
 
@@ -55,38 +74,55 @@ class TaskUI:
         name = self.typed_state.name
         self._notes(name)
         self._progress(name)
-        html.Div("{{ " + name.estimate + " }}", v_if=(f"{name.estimate} && !{name.busy}",), classes="medsr-hint mb-2", id="estimate")
-        self._buttons(name, load(self._form.task).TITLE)
+        refused = f"{{ 'medsr-refused': !{name.is_possible} }}"
+        shown = f"{name.estimate} && !{name.busy}"
+        html.Div("{{ " + name.estimate + " }}", v_if=(shown,), classes=(f"['medsr-hint mb-2', {refused}]",), id="estimate")
+        self._buttons(name)
 
-    def _segmentation(self, name) -> None:
-        """Labels to carry along: offered once another image is open that could hold them."""
-        with html.Div(v_if=(f"{name.segmentations}.length > 1",), classes="mb-3"):
+    def _tasks(self, name) -> None:
+        """What is to be done: chosen by the image, and changed by a click."""
+        look = {"density": "compact", "variant": "outlined", "divided": True, "color": "primary", "disabled": (name.busy,)}
+        with v3.VBtnToggle(v_model=(name.task,), mandatory=True, id="tasks", classes="medsr-tasks", **look):
+            for panel in PANELS.values():
+                with v3.VBtn(panel.button, value=panel.task, size="small", id=f"task-{panel.task}"):
+                    v3.VTooltip(load(panel.task).SUMMARY, activator="parent", location="end", max_width=280, open_delay=400)
+        html.Div("{{ " + name.why + " }}", v_if=(name.why,), classes="medsr-hint mb-4", id="why-task")
+
+    def _labels(self, name) -> None:
+        """Labels on the image's grid: offered once another image is open that could hold them."""
+        with html.Div(v_if=(f"{name.labels_title} && {name.segmentations}.length > 1",), classes="mb-3"):
             v3.VSelect(
                 v_model=(name.segmentation,),
                 items=(name.segmentations,),
-                label="Segmentation to carry along",
+                label=(name.labels_title,),
                 disabled=(name.busy,),
                 hide_details=True,
                 id="segmentation",
             )
+            v3.VTooltip("{{ " + name.labels_hint + " }}", activator="parent", location="end", max_width=280, open_delay=400)
 
     def _card(self, name) -> None:
-        model = self._form.key("model")
-        card = f"{name.cards}[{model}]"
-        with html.Div(v_if=(f"{card} && ['auto', 'model'].includes({self._form.key('method')})",), classes="medsr-card", id="card"):
+        """The card of the model that a click would use, or why there is none."""
+        for task, form in self._forms.items():
+            used = f"{name.task} === '{task}' && ['auto', 'model'].includes({form.key('method')})"
+            self._model(f"{name.cards}['{task}']?.[{form.key('model')}]", f"{used} && !{name.no_model}")
+        html.Div("{{ " + name.no_model + " }}", v_if=(name.no_model,), classes="medsr-card medsr-hint", id="no-model")
+
+    def _model(self, card: str, shown: str) -> None:
+        with html.Div(v_if=(f"{card} && {shown}",), classes="medsr-card", id="card"):
             html.Div("{{ " + card + ".title }}", classes="text-body-2 font-weight-medium")
             html.Div("{{ " + card + ".text }}", classes="medsr-hint mt-1")
             html.Div("Licence: {{ " + card + ".licence }}", classes="medsr-licence mt-1")
 
-    def _buttons(self, name, title: str) -> None:
+    def _buttons(self, name) -> None:
         off = f"!{self._ready}"
         common = {"block": True, "size": "large", "id": "run"}
         v3.VBtn(
-            title,
+            "{{ " + name.button + " }}",
             v_if=(f"!{name.busy}",),
             color="primary",
             variant="flat",
-            prepend_icon="mdi-layers-plus",
+            prepend_icon=(name.icon,),
             disabled=(off,),
             click=self.start_clicked.emit,
             **common,
@@ -102,7 +138,8 @@ class TaskUI:
             **{**common, "id": "cancel"},
         )
         v3.VBtn(
-            "Evaluate on this volume",
+            "{{ " + name.evaluate + " }}",
+            v_if=(name.can_evaluate,),
             block=True,
             variant="tonal",
             classes="mt-2",
@@ -113,7 +150,7 @@ class TaskUI:
         )
         v3.VBtn(
             "Show the last evaluation",
-            v_if=(self._evaluated,),
+            v_if=(f"{name.can_evaluate} && {self._evaluated}",),
             block=True,
             variant="text",
             size="small",
@@ -153,6 +190,10 @@ class TaskUI:
             with html.Table(classes="medsr-facts"), html.Tbody(), html.Tr(v_for=(f"fact in {name.result}.facts",), key="fact.label"):
                 html.Td("{{ fact.label }}")
                 html.Td("{{ fact.value }}")
+            with html.Div(v_if=(f"{name.result}.invented",), classes="medsr-invented mt-2", id="invented"):
+                v3.VIcon("mdi-alert-outline", size="small", classes="mr-2")
+                html.Span("{{ " + name.result + ".invented }}")
+            html.Div("{{ text }}", v_for=(f"text in {name.result}.warnings",), key="text", classes="medsr-licence mt-2")
             html.Div("{{ " + name.result + ".why }}", v_if=(f"{name.result}.why",), classes="medsr-hint mt-2", id="why")
             with html.Div(classes="medsr-downloads mt-3"):
                 v3.VBtn(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trame_server.utils.asynchronous import get_event_loop
 from trame_slicer.app.logic import BaseLogic
 from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import register_rca_factories
+from undo_stack import Signal
 from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..scene.fidelity import full_scale
@@ -16,21 +17,28 @@ from ..scene.nodes import set_node
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import Entry
+from .focus import centre_ras, meeting_point, show_region, show_whole
+from .grey import GreyValues
 from .linked import LinkedPair
+from .panels import PANELS
 from .planes import directions, in_plane_orientation, plane_size_mm
 from .preview import slice_step_mm
+from .result_card import model_of
 from .slice_view_ui import create_slice_view_ui, slice_view_state
 from .theme import ORIGINAL_COLOR, RESULT_COLOR
 from .views_ui import ViewsState, ViewsUI
-from .window import window_of
 
-WINDOW_STEPS = 500
 FIT_DELAY_S = 0.05
 MODE_ICONS = {"Coronal": "mdi-axis-x-rotate-clockwise", "Sagittal": "mdi-axis-y-rotate-clockwise", "Axial": "mdi-axis-z-rotate-clockwise"}
 
 
 class ViewsLogic(BaseLogic[ViewsState]):
-    """Owns the slice views. `show` is its whole interface for the other logics."""
+    """Owns the slice views. `show` and `look_at` are its whole interface for the other logics.
+
+    Emits `zoomed` with whether a region fills the views.
+    """
+
+    zoomed = Signal(bool)
 
     def __init__(self, server, slicer_app: SlicerApp) -> None:
         super().__init__(server, slicer_app, ViewsState)
@@ -39,6 +47,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
         self._pairs: dict[str, LinkedPair] = {}
         self._acquired = "Axial"
         self._to_fit: set[str] = set()
+        self._seen: set[str] = set()
+        self._grey = GreyValues(self.data)
+        self._place: Sequence[float] | None = None
         self._cursor = LinkedCursor(slicer_app.scene, self._probe)
         register_rca_factories(slicer_app.view_manager, server, slice_view_ui_f=create_slice_view_ui, rca_encoder="jpeg", target_fps=20)
         self.layout_manager = LayoutManager(slicer_app.scene, slicer_app.view_manager, server)
@@ -46,19 +57,21 @@ class ViewsLogic(BaseLogic[ViewsState]):
         name = self.name
         answers: dict[Any, Callable[[Any], None]] = {
             name.mode: lambda _mode: self._arrange(),
-            name.window: lambda window: self._apply_window(*window),
-            name.smooth: lambda _on: self._apply_smoothing(),
+            name.window: lambda window: self._grey.apply(*window),
+            name.smooth: lambda _on: self._grey.smooth(),
             name.overlay: lambda _on: self._apply_overlay(),
             name.opacity: lambda _value: self._apply_overlay(),
             name.frame: self._show_frame,
             name.cursor: self._cursor.turn,
+            name.zoomed: lambda _on: self.fit(),
         }
         self.bind_changes(answers)
 
     def set_ui(self, ui: ViewsUI) -> None:
         ui.reset_clicked.connect(self.fit)
-        ui.auto_window_clicked.connect(self._auto_window)
-        ui.own_window_clicked.connect(self._own_window)
+        ui.auto_window_clicked.connect(self._grey.auto)
+        ui.own_window_clicked.connect(self._grey.own)
+        ui.lung_window_clicked.connect(self._grey.lung)
 
     @property
     def shown(self) -> tuple[Entry | None, Entry | None]:
@@ -72,20 +85,41 @@ class ViewsLogic(BaseLogic[ViewsState]):
         data.has_volume, data.has_result = original is not None, result is not None
         data.has_fidelity = bool(result and result.fidelity)
         data.overlay = data.overlay and data.has_fidelity
+        data.has_region = bool(result and result.is_region)
+        if result is not None:
+            data.map_title, data.map_hint = PANELS[result.task].map_title, PANELS[result.task].map_hint
         data.frames, data.frame = (len(original.frames) if original else 1), 1
         if original is None:
+            self._grey.show(None, None)
             return
         if is_new:
+            self._place = None
             self._acquired = in_plane_orientation(original.node)
             self._offer_modes()
-            self._set_window(original.own_window, original.window)
+        self._grey.show(original, result)
         self._show_frame(1)
+        self._choose_mode()
         self._arrange()
+
+    def _choose_mode(self) -> None:
+        """A new result is first shown as large as can be where one plane tells all."""
+        result = self._result
+        if result is not None and result.id not in self._seen:
+            self._seen.add(result.id)
+            data, in_plane = self.data, PANELS[result.task].in_plane
+            data.mode = self._acquired.lower() if in_plane and data.mode == "four" else data.mode
+
+    @property
+    def _across(self) -> tuple[str, str]:
+        """The two planes across the acquired slices."""
+        first, second = (o for o in layouts.ORIENTATIONS if o != self._acquired)
+        return first, second
 
     @property
     def _planes(self) -> tuple[str, str]:
-        first, second = (o for o in layouts.ORIENTATIONS if o != self._acquired)
-        return first, second
+        """The two planes in which a result is compared, where there is room for two."""
+        in_plane = self._result is not None and PANELS[self._result.task].in_plane
+        return (self._acquired, self._across[0]) if in_plane else self._across
 
     @property
     def _legend_plane(self) -> str:
@@ -93,7 +127,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         return self._planes[0] if self.data.mode == "four" else self.data.mode.capitalize()
 
     def _offer_modes(self) -> None:
-        order = (*self._planes, self._acquired)
+        order = (*self._across, self._acquired)
         modes = [{"value": o.lower(), "title": o, "icon": MODE_ICONS[o]} for o in order]
         self.data.modes = [{"value": "four", "title": "All", "icon": "mdi-view-grid-outline"}, *modes]
 
@@ -103,11 +137,11 @@ class ViewsLogic(BaseLogic[ViewsState]):
             return
         mode, has_result = self.data.mode, self._result is not None
         if mode == "four":
-            layout = layouts.four_up(self._planes, self._acquired, has_result)
+            layout = layouts.four_up(self._planes if has_result else self._across, self._acquired, has_result)
         else:
             orientation = mode.capitalize()
             layout = layouts.compare(orientation, has_result, plane_size_mm(self._original.node, orientation))
-        layout_id = f"{mode}-{has_result}-{layout.direction.name}-{self._acquired}"
+        layout_id = f"{mode}-{has_result}-{layout.direction.name}-{self._acquired}-{'-'.join(self._planes)}"
         if not self.layout_manager.has_layout(layout_id):
             self.layout_manager.register_layout(layout_id, layout, lazy_initialization=True)
         self.layout_manager.set_layout(layout_id)
@@ -141,8 +175,32 @@ class ViewsLogic(BaseLogic[ViewsState]):
             if all(pair) and orientation not in self._pairs:
                 self._pairs[orientation] = LinkedPair(*pair)
 
+    def here(self) -> Sequence[float] | None:
+        """RAS mm of the cursor while it is on and was moved, else of where the original's views meet; None without an image."""
+        if self._original is None:
+            return None
+        shown = {o: v for side, o, v in self._views() if side == "Original" and o in self._shown_planes}
+        return self._cursor.place if self.data.cursor and self._cursor.place is not None else meeting_point(shown)
+
+    @property
+    def _shown_planes(self) -> tuple[str, ...]:
+        """The planes of the original in the current layout, the acquired one first."""
+        if self.data.mode != "four":
+            return (self.data.mode.capitalize(),)
+        return self._planes if self._result is not None else (self._acquired, *self._across)
+
+    def look_at(self, place: Sequence[float]) -> None:
+        """Let all views of the whole original pass through a place, RAS mm."""
+        self._place = place
+        self.fit()
+
+    @property
+    def _is_zoomed(self) -> bool:
+        return bool(self._result and self._result.is_region and self.data.zoomed)
+
     def fit(self) -> None:
-        """Show the whole original in each view, through its centre."""
+        """Show the region of the result in each view, or the whole original where there is none."""
+        self.zoomed.emit(self._is_zoomed)
         for orientation in layouts.ORIENTATIONS:
             self._fit_plane(orientation)
 
@@ -166,11 +224,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
         if view is None:
             return
         with view.trigger_modified_once():
-            view.reset_view()
-            bounds = [0.0] * 6
-            self._original.node.GetRASBounds(bounds)
-            view.get_view_node().JumpSlice(*((bounds[i] + bounds[i + 1]) / 2 for i in (0, 2, 4)))
-            view._logic.SnapSliceOffsetToIJK()
+            show_whole(view, centre_ras(self._original.node) if self._place is None else self._place)
+            if self._result is not None and self._is_zoomed:
+                show_region(view, self._result.node)
         if orientation in self._pairs:
             self._pairs[orientation].align()
 
@@ -180,7 +236,14 @@ class ViewsLogic(BaseLogic[ViewsState]):
         if entry is not None and self._original is not None:
             method = "as acquired" if side == "Original" else str(entry.report.get("method") or entry.name)
             step = slice_step_mm(entry.frames[0], self._original.frames[0])
-            texts.detail = f"{method}, slices every {step:.3g} mm"
+            pixels = f"pixels of {entry.frames[0].spacing_mm[0]:.3g} mm, " if self._is_finer else ""
+            texts.detail = f"{method}, {pixels}slices every {step:.3g} mm"
+            texts.warning = "detail invented by the model" if side == "Result" and model_of(entry.report) else ""
+
+    @property
+    def _is_finer(self) -> bool:
+        """Whether the result's pixels are other than the original's."""
+        return bool(self._original and self._result and self._result.frames[0].spacing_mm[:2] != self._original.frames[0].spacing_mm[:2])
 
     def _caption_directions(self, view) -> None:
         texts = slice_view_state(self.server, view).data
@@ -207,48 +270,11 @@ class ViewsLogic(BaseLogic[ViewsState]):
                 if entry.fidelity_node:
                     set_node(entry.fidelity_node, entry.fidelity[index])
 
-    def _auto_window(self) -> None:
-        self._set_window(None)
-
-    def _own_window(self) -> None:
-        self._set_window(self._original.own_window if self._original else None)
-
-    def _set_window(self, asked: tuple[float, float] | None, seen: tuple[float, float] | None = None) -> None:
-        """Show what was seen last, else what is asked for, else what the grey values suggest."""
-        if self._original is None:
-            return
-        window = window_of(self._original.frames[0].array, asked)
-        self.data.has_own_window = self._original.own_window is not None
-        self.data.low, self.data.high = window.lowest, window.highest
-        self.data.step = (window.highest - window.lowest) / WINDOW_STEPS
-        low, high = seen or (window.low, window.high)
-        self.data.window = [low, high]
-        self._apply_window(low, high)
-
-    def _apply_window(self, low: float, high: float) -> None:
-        if self._original:
-            self._original.window = (low, high)
-        unit = str(self._original.frames[0].meta.get("units") or "") if self._original else ""
-        self.data.window_text = f"{low:.4g} to {high:.4g} {unit}".rstrip()
-        for entry in (self._original, self._result):
-            display = entry.node.GetDisplayNode() if entry and entry.node else None
-            if display:
-                display.AutoWindowLevelOff()
-                display.SetWindowLevelMinMax(low, high)
-        self._apply_smoothing()
-
-    def _apply_smoothing(self) -> None:
-        for entry in (self._original, self._result):
-            display = entry.node.GetDisplayNode() if entry and entry.node else None
-            if display:
-                display.SetInterpolate(bool(self.data.smooth))
-
     def _apply_overlay(self) -> None:
         on = self._result if self.data.overlay and self._result and self._result.fidelity_node else None
         text = ""
         if on and self._original:
-            unit = str(self._original.frames[0].meta.get("units") or "image units")
-            text = f"{full_scale(on.fidelity[0].array):.3g} {unit}".rstrip()
+            text = f"{full_scale(on.fidelity[0].array):.3g} {self._grey.unit or 'image units'}"
         for side, orientation, view in self._views():
             if side == "Result":
                 view.set_foreground_volume_id(on.fidelity_node.GetID() if on else None)

@@ -12,7 +12,9 @@ from undo_stack import Signal
 
 @dataclass
 class ViewsState:
-    """mode: what is compared. window: the grey values shown as black and white, within [low, high], in input units."""
+    """mode: what is compared. zoomed: to the region of the result, where it has one. map_title, map_hint: of the fidelity overlay.
+
+    window: the grey values shown as black and white, within [low, high], in input units."""
 
     mode: str = "four"
     modes: list[dict] = field(default_factory=list)
@@ -25,8 +27,13 @@ class ViewsState:
     step: float = 0.01
     window_text: str = ""
     has_own_window: bool = False
+    is_ct: bool = False
     smooth: bool = False
     overlay: bool = False
+    map_title: str = ""
+    map_hint: str = ""
+    has_region: bool = False
+    zoomed: bool = True
     cursor: bool = False
     probe: str = ""
     opacity: float = 50.0
@@ -40,6 +47,7 @@ class ViewsUI:
     reset_clicked = Signal()
     auto_window_clicked = Signal()
     own_window_clicked = Signal()
+    lung_window_clicked = Signal()
 
     def __init__(self, server) -> None:
         self.typed_state = TypedState(server.state, ViewsState)
@@ -60,6 +68,7 @@ class ViewsUI:
             self._cursor(name)
             v3.VSpacer()
             self._overlay(name)
+            self._zoom(name)
             self._icon("mdi-fit-to-page-outline", "Fit the views", "fit", click=self.reset_clicked.emit)
 
     def _modes(self, name) -> None:
@@ -79,7 +88,7 @@ class ViewsUI:
         with v3.VMenu(close_on_content_click=False, location="bottom"):
             with v3.Template(v_slot_activator="{ props }"):
                 v3.VBtn("Window", v_bind="props", variant="text", size="small", prepend_icon="mdi-contrast-circle", id="window")
-            with v3.VCard(width=360, classes="pa-4", color="surface-light"):
+            with v3.VCard(width=420, classes="pa-4", color="surface-light"):
                 html.Div("Grey values shown: {{ " + name.window_text + " }}", classes="text-body-2 mb-2")
                 limits = {"min": (name.low,), "max": (name.high,), "step": (name.step,)}
                 v3.VRangeSlider(v_model=(name.window,), hide_details=True, color="primary", id="window-range", **limits)
@@ -88,6 +97,7 @@ class ViewsUI:
                     v3.VSpacer()
                     look = {"size": "small", "variant": "tonal", "classes": "ml-2"}
                     v3.VBtn("File", v_if=(name.has_own_window,), click=self.own_window_clicked.emit, id="window-file", **look)
+                    v3.VBtn("Lung", v_if=(name.is_ct,), click=self.lung_window_clicked.emit, id="window-lung", **look)
                     v3.VBtn("Auto", click=self.auto_window_clicked.emit, id="window-auto", **look)
                 html.Div("Applies to original and result alike. Off: every stored voxel is drawn as it is.", classes="medsr-hint mt-2")
 
@@ -112,8 +122,8 @@ class ViewsUI:
     def _overlay(self, name) -> None:
         with html.Div(v_if=(name.has_fidelity,), classes="d-flex align-center"):
             with html.Div(classes="mr-3"):
-                v3.VSwitch(v_model=(name.overlay,), label="Fidelity map", hide_details=True, id="overlay")
-                v3.VTooltip("Expected absolute error of each voxel; 0 in kept slices.", activator="parent", location="bottom")
+                v3.VSwitch(v_model=(name.overlay,), label=(name.map_title,), hide_details=True, id="overlay")
+                v3.VTooltip("{{ " + name.map_hint + " }}", activator="parent", location="bottom", max_width=320)
             v3.VSlider(
                 v_if=(name.overlay,),
                 v_model=(name.opacity,),
@@ -125,6 +135,15 @@ class ViewsUI:
                 style="width: 110px",
                 id="opacity",
             )
+
+    def _zoom(self, name) -> None:
+        """Between the region of the result and the whole scan."""
+        icon = f"{name.zoomed} ? 'mdi-magnify-minus-outline' : 'mdi-magnify-plus-outline'"
+        tip = f"{{{{ {name.zoomed} ? 'Show the whole scan' : 'Show the region' }}}}"
+        look = {"icon": True, "variant": "text", "size": "small", "id": "zoom"}
+        with v3.VBtn(v_if=(name.has_region,), click=f"{name.zoomed} = !{name.zoomed}", **look):
+            v3.VIcon(icon=(icon,))
+            v3.VTooltip(tip, activator="parent", location="bottom")
 
     def _icon(self, icon: str, tip: str, element_id: str, **events) -> None:
         with v3.VBtn(icon=True, variant="text", size="small", id=element_id, **events):

@@ -1,0 +1,99 @@
+"""What the page says of each task beside what the task says of itself; everything else is one code path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..tasks import load
+from ..tasks.options import Port
+from . import preview, preview_ct
+from .entries import Entry
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One task on the page.
+
+    button: what the button that starts it says. suffix: of a result's name. map_title: of its fidelity output.
+    sentence: (original, options, seconds a voxel or None) → the plan in one sentence; raises MedSRError where there is none.
+    unset_texts: (original, options) → what stands in empty fields. facts: report → {label: text} for the result's card.
+    without_model: options that are taken where no model fits. derivation: what a derived DICOM says, "" for the writer's own words.
+    evaluation: the task that measures it on the user's own image; evaluate: what its button says.
+    in_plane: whether the acquired plane shows what it does.
+    """
+
+    task: str
+    button: str
+    icon: str
+    suffix: str
+    map_title: str
+    sentence: Callable[[Entry, Mapping[str, Any], float | None], str]
+    unset_texts: Callable[[Entry, Mapping[str, Any]], dict[str, str]]
+    facts: Callable[[Mapping[str, Any]], dict[str, str]] = lambda report: {}
+    without_model: Mapping[str, Any] = field(default_factory=dict)
+    derivation: str = ""
+    evaluation: str = ""
+    evaluate: str = "Evaluate on this volume"
+    in_plane: bool = False
+
+    @property
+    def labels(self) -> Port | None:
+        """The input beside the image: labels on its grid; None where the task takes none."""
+        return next((port for port in load(self.task).INPUTS if port.kind == "segmentation"), None)
+
+    @property
+    def labels_title(self) -> str:
+        """What its field is called; labels that come back on the new grid are carried along, others are only read."""
+        port = self.labels
+        if port is None:
+            return ""
+        name = port.name.capitalize()
+        return f"{name} to carry along" if port.name in self.output_names else name
+
+    @property
+    def evaluates_result(self) -> bool:
+        """Whether the evaluation is of a result that is there, not of the methods on the image."""
+        return any(port.name == "result" for port in load(self.evaluation).INPUTS)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(port.name for port in load(self.task).OUTPUTS)
+
+    @property
+    def map_hint(self) -> str:
+        return next(port.help for port in load(self.task).OUTPUTS if port.name == "fidelity")
+
+
+PANELS = {
+    panel.task: panel
+    for panel in (
+        Panel(
+            "super_resolve_ct",
+            button="Super-resolve volume",
+            icon="mdi-magnify-plus-outline",
+            suffix="super-resolved",
+            map_title="Trust map",
+            sentence=preview_ct.sentence,
+            unset_texts=preview_ct.unset_texts,
+            facts=preview_ct.facts,
+            without_model={"method": "bicubic"},
+            derivation=preview_ct.DERIVATION,
+            evaluation="evaluate_ct",
+            evaluate="Compare with the scan",
+            in_plane=True,
+        ),
+        Panel(
+            "interpolate_slices",
+            button="Interpolate slices",
+            icon="mdi-layers-plus",
+            suffix="interpolated",
+            map_title="Fidelity map",
+            sentence=preview.sentence,
+            unset_texts=preview.unset_texts,
+            evaluation="evaluate_slices",
+        ),
+    )
+}
+"""By task, in the order of the page."""

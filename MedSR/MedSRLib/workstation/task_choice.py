@@ -1,0 +1,96 @@
+"""Which task the panel shows for an image, what its form offers, and what a click would give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import MedSRError
+from ..scene.routing import route
+from .cards import fitting
+from .entries import Entry
+from .form import OptionsForm
+from .panels import PANELS, Panel
+
+ANY = "any_modality"
+"""The option that takes an image as it is, whatever the cards say."""
+
+
+class TaskChoice:
+    """The forms of all tasks, by name, and the one that is chosen for the shown image."""
+
+    def __init__(self, forms: Mapping[str, OptionsForm]) -> None:
+        self._forms = forms
+        self._stood_in: set[str] = set()
+        self._pace: dict[tuple[Any, ...], float] = {}
+        self.original: Entry | None = None
+        self.task = next(iter(forms))
+        self.why = self.no_model = ""
+
+    @property
+    def panel(self) -> Panel:
+        return PANELS[self.task]
+
+    @property
+    def form(self) -> OptionsForm:
+        return self._forms[self.task]
+
+    def show(self, original: Entry | None) -> None:
+        """Take the task that serves another image, or the one that was chosen for it before."""
+        self.original = original
+        if original is not None:
+            found = route(original.node)
+            self.why = found.why
+            self.choose(original.task or found.task or self.task)
+
+    def choose(self, task: str) -> None:
+        """The user takes this task for the shown image: offer the models that fit it."""
+        self.task = task
+        if self.original is None:
+            return
+        self.original.task = task
+        self.offer_models()
+
+    def offer_models(self) -> None:
+        """Offer the models that fit the shown image, or all where the user takes any modality."""
+        if self.original is None:
+            return
+        is_any = self.form.has(ANY) and bool(self.form.get(ANY))
+        pairs, self.no_model = fitting(self.task, self.original.node, is_any)
+        self.form.offer("model", pairs)
+        self._stand_in(has_model=bool(pairs))
+
+    def _stand_in(self, has_model: bool) -> None:
+        """Where no model fits, take what needs none; take it back for an image that one fits."""
+        for name, instead in self.panel.without_model.items():
+            default = self.form.default(name)
+            if not has_model and self.form.get(name) == default:
+                self.form.set(name, instead)
+                self._stood_in.add(self.task)
+            elif has_model and self.task in self._stood_in and self.form.get(name) == instead:
+                self.form.set(name, default)
+        if has_model:
+            self._stood_in.discard(self.task)
+
+    def plan(self) -> tuple[str, bool, dict[str, str]]:
+        """(what a click would give or why it would be refused, whether it makes sense, texts of the empty fields)."""
+        if self.original is None:
+            return "", False, {}
+        try:
+            values = self.form.values()
+            texts = self.panel.unset_texts(self.original, values)
+            return self.panel.sentence(self.original, values, self._pace.get(_kind(self.task, values))), True, texts
+        except MedSRError as error:
+            return error.sentence(), False, self.panel.unset_texts(self.original, self.form.defaults())
+
+    def learn(self, entry: Entry, options: Mapping[str, Any]) -> None:
+        """A result tells how long the next one of its kind takes."""
+        voxels = math.prod(entry.frames[0].shape) * len(entry.frames)
+        if entry.report.get("seconds"):
+            self._pace[_kind(entry.task, options)] = float(entry.report["seconds"]) / voxels
+
+
+def _kind(task: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Jobs that take the same time a voxel."""
+    return task, *(options.get(name) for name in ("method", "model", "region", "device", "self_ensemble"))
