@@ -11,6 +11,10 @@
     python -m training.evaluate_ct --models sr-cyclegan=CHECKPOINT … --data FOLDER --out DIR   # phantoms, and a real chest CT
     python -m training.ct_calibration --models ct-super-resolver --out DIR                     # is the map of what to trust right?
     python -m training.evaluate_bone --models bone=CHECKPOINT --data FOLDER --out DIR          # ct-super-resolver-bone
+    python -m training.train fit --config training/configs/dino-mri.yaml               # and dino-slide: features without labels
+    python -m training.train fit --config training/configs/slide-matching.yaml         # or prosregnet: slide to MRI, known warps
+    python -m training.registration_test_set --data FOLDER --verify                            # pseudo-MRI of held-out slides
+    python -m training.evaluate_matching --data FOLDER --models scratch=CHECKPOINT pretrained=CHECKPOINT --out DIR
     python -m training.evaluate --data FOLDER/cardiac/acdc_5mm --models slice-refiner slice-autoencoder --out DIR
     python -m training.anatomy --data FOLDER --out DIR                                      # brain, prostate, spine, heart …
     python -m training.figures --data FOLDER/cardiac/acdc_5mm --models slice-refiner --out DIR

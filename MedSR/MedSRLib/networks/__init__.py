@@ -14,7 +14,9 @@ CYCLE_NAMES = ("sr_cyclegan", "sr_unit", "cyclegan", "unit")
 """Two generators trained against each other without pairs; the first, clinical CT to micro-CT, is the network in use."""
 CT_NAMES = (*CYCLE_NAMES, "ct_super_resolver")
 """forward: (n, slices, h, w) → (n, 1, 8h, 8w), both (HU + 1000) / 1000; attributes factor, slices, enlarged_input."""
-NAMES = (*SLICE_NAMES, *CT_NAMES, "patch_discriminator", "degrader")
+MATCHER_NAMES = ("slide_matcher", "prosregnet")
+"""forward: fixed and moving picture → θ (n, 2, 3), positions as in matching.py; dense(picture, "mri" or "slide") → features."""
+NAMES = (*SLICE_NAMES, *CT_NAMES, *MATCHER_NAMES, "dino_vit", "patch_discriminator", "degrader")
 
 
 def build(name: str, **arguments: Any) -> nn.Module:
