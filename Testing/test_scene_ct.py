@@ -244,7 +244,7 @@ def test_only_models_whose_card_fits_are_offered_the_default_first(scene, tmp_pa
     assert [card.id for card in routing.offer(routing.CT, node).cards] == ["tiny", "after"]
     assert len(routing.offer(routing.CT, node, any_modality=True).cards) == 3
     coarse = as_node(scene, a_scan(spacing_mm=(1.6, 1.6, 2.0)))
-    assert "the pixels are 1.6 to 1.6 mm (valid: 0.5 to 1 mm)" in routing.offer(routing.CT, coarse).why
+    assert "the pixels are 1.6 mm (valid: 0.5 to 1 mm)" in routing.offer(routing.CT, coarse).why
 
 
 # -------------------------------------------------------------------------------------------------------- a first region

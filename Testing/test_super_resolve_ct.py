@@ -318,6 +318,9 @@ def test_a_mask_follows_a_rotated_region():
 
 def test_slices_are_interpolated_afterwards_where_it_is_asked():
     result = super_resolve_ct((a_chest(),), Options(method="bicubic", roi="ijk 8 20 8 18 0 3", slice_spacing_mm=0.5))
+    made = result.volume[0]
+    assert result.report["grid"]["shape"] == list(made.shape)
+    assert result.report["grid"]["spacing_mm"] == pytest.approx(made.spacing_mm, abs=1e-6)
     volume = result.volume[0]
     assert volume.array.shape == (7, 80, 96) and volume.spacing_mm[2] == pytest.approx(0.5)
     assert result.fidelity[0].array.shape == volume.array.shape and result.report["slices"]["grid"]["slices"] == 7
@@ -377,7 +380,7 @@ ROIS = {
     "sheared axes": ("0,0,0,9,9,9,1,0,0,0.5,0.9,0,0,0,1", OptionError, "right angles"),
     "scaled axes": ("0,0,0,9,9,9,2,0,0,0,2,0,0,0,2", OptionError, "right angles"),
     "rotated, outside": ("500,500,500,9,9,9,0.8,0.6,0,-0.6,0.8,0,0,0,1", InputError, "outside the volume"),
-    "voxels outside": ("ijk,0,50,0,10,0,1", InputError, "outside the volume"),
+    "voxels outside": ("ijk,0,50,0,10,0,1", InputError, "leaves the volume"),
     "no voxels": ("ijk,5,5,0,10,0,1", InputError, "holds no voxel"),
 }
 
@@ -572,3 +575,15 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
 
 def test_every_error_of_this_task_is_one_of_the_family():
     assert issubclass(InputError, MedSRError) and PADDING_HU < -1100
+
+
+def test_a_model_of_grey_values_refuses_ct_in_hu_unless_told_otherwise():
+    with pytest.raises(InputError, match="grey values of 0 to 255, the volume is CT in HU"):
+        super_resolve_ct((a_chest(),), Options(model="bone", device="cpu"))
+    result = super_resolve_ct((a_chest(),), Options(model="bone", device="cpu", any_modality=True, roi="ijk 0 16 0 16 0 1"))
+    assert result.report["units"] == "grey"
+
+
+def test_a_region_that_leaves_the_volume_is_told_how_far_it_may_go():
+    with pytest.raises(InputError, match="i 0 to 36, j 0 to 40, k 0 to 3"):
+        super_resolve_ct((a_chest(),), Options(method="bicubic", roi="ijk 5 500 0 10 0 2"))

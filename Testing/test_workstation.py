@@ -245,9 +245,16 @@ def test_the_result_is_drawn_beside_the_original_at_the_same_scale(with_result):
             break
         with_result.tab.wait_for_timeout(500)
     assert best > 0.9, "the two views do not show the same place"
-    original, result = (with_result.picture(view)[inner, inner] for view in (0, 2))
-    heights = [slice_height(p) for p in (original, result)]
-    assert 1.6 < heights[0] / heights[1] < 2.4, "slices of 5 mm are drawn twice as high as slices of 2.5 mm"
+
+    def ratio() -> float:
+        original, result = (slice_height(with_result.picture(view)[inner, inner]) for view in (0, 2))
+        return original / result
+
+    for _ in range(20):  # a busy machine draws the sharp picture late
+        if 1.6 < ratio() < 2.4:
+            break
+        with_result.tab.wait_for_timeout(500)
+    assert 1.6 < ratio() < 2.4, "slices of 5 mm are drawn twice as high as slices of 2.5 mm"
 
 
 def slice_height(picture: np.ndarray) -> float:

@@ -50,7 +50,8 @@ class Unpaired(L.LightningModule):
     """What the four methods share. `network` is G1, the network in use; `reverse` is G2.
 
     Subclasses say what the generators pay (`objective`) and how micro-CT is brought back (`back`). Hyperparameters that
-    they must have: network, arguments, discriminator, learning_rate, gan_weight, mm_weight, mm_weights, form, pool.
+    they must have: network, arguments, discriminator, learning_rate, gan_weight, gan_weight_y (of the fake micro-CT, where it
+    differs: less of it invents less), mm_weight, mm_weights, form, pool.
     """
 
     def build(self) -> None:
@@ -84,10 +85,11 @@ class Unpaired(L.LightningModule):
 
     def judged(self, fake_x: Tensor, fake_y: Tensor) -> dict[str, Tensor]:
         """The adversarial terms of both generators."""
-        weight = self.hparams.gan_weight
+        h = self.hparams
+        weight_y = h.gan_weight if h.gan_weight_y is None else h.gan_weight_y
         return {
-            "gan_x": weight * mmsr.adversarial(self.discriminator_x(fake_x)),
-            "gan_y": weight * mmsr.adversarial(self.discriminator_y(fake_y)),
+            "gan_x": h.gan_weight * mmsr.adversarial(self.discriminator_x(fake_x)),
+            "gan_y": weight_y * mmsr.adversarial(self.discriminator_y(fake_y)),
         }
 
     def multi_modality(self, clinical: Tensor, fake_y: Tensor, y: Tensor, fake_x: Tensor) -> dict[str, Tensor]:
@@ -154,7 +156,8 @@ class CycleGAN(Unpaired):
 
     def __init__(
         self, network: str = "sr_cyclegan", arguments: dict[str, Any] | None = None, discriminator: dict[str, Any] | None = None,
-        learning_rate: float = 2e-4, gan_weight: float = 1.0, cycle_weight: float = 10.0, identity_weight: float = 5.0,
+        learning_rate: float = 2e-4, gan_weight: float = 1.0, gan_weight_y: float | None = None,
+        cycle_weight: float = 10.0, identity_weight: float = 5.0,
         mm_weight: float = 1.0, mm_weights: tuple[float, float, float, float] = mmsr.WEIGHTS, form: str = "standard", pool: int = POOL,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -195,7 +198,8 @@ class UNIT(Unpaired):
 
     def __init__(
         self, network: str = "sr_unit", arguments: dict[str, Any] | None = None, discriminator: dict[str, Any] | None = None,
-        learning_rate: float = 1e-4, gan_weight: float = 1.0, kl_weight: float = 0.01, reconstruction_weight: float = 10.0,
+        learning_rate: float = 1e-4, gan_weight: float = 1.0, gan_weight_y: float | None = None,
+        kl_weight: float = 0.01, reconstruction_weight: float = 10.0,
         mm_weight: float = 1.0, mm_weights: tuple[float, float, float, float] = mmsr.WEIGHTS, form: str = "standard", pool: int = POOL,
     ) -> None:  # fmt: skip
         super().__init__()

@@ -105,5 +105,12 @@ def tell_benchmark(found: dict[str, Any]) -> None:
     for row in found["methods"]:
         if "failed" in row:
             print(f"{row['method']} was left out: {row['failed']}")
-    aim = f"Aim: at most {AIM_RATIO:g} × {found['reference']['method']} and {AIM_BYTES / 2**20:.0f} MB; "
-    print((aim if found["task"] == "interpolate-slices" else "") + "growth 1 is linear in what is made.")
+    for sentence in _legend(found, rows):
+        print(sentence)
+
+
+def _legend(found: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What is aimed at, and how to read the columns that there are."""
+    aim = f"Aim: at most {AIM_RATIO:g} × {found['reference']['method']} and {AIM_BYTES / 2**20:.0f} MB."
+    grows = any(row.get("growth") is not None for row in rows)
+    return [aim] * (found["task"] == "interpolate-slices") + ["Growth 1 is linear in what is made."] * grows

@@ -89,7 +89,8 @@ def voxels_inside(volume: Volume, box: Box) -> tuple[Ranges, bool]:
 def crop(volume: Volume, ranges: Ranges) -> Volume:
     """Some voxels of a volume, where they are. Raises InputError where there are none."""
     if any(not 0 <= a < b <= n for (a, b), n in zip(ranges, volume.shape, strict=True)):
-        raise InputError("the region lies outside the volume, or holds no voxel", where="{roi}")
+        sizes = ", ".join(f"{axis} 0 to {n}" for axis, n in zip("ijk", volume.shape[::-1], strict=True))
+        raise InputError("the region leaves the volume, or holds no voxel", where="{roi}", fix=f"stay within {sizes}")
     (k, k_end), (j, j_end), (i, i_end) = ranges
     positions = volume.slice_positions_mm[k:k_end]
     along = np.array([i * volume.spacing_mm[0], j * volume.spacing_mm[1], positions[0]])

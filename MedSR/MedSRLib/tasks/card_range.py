@@ -27,7 +27,8 @@ def outside(card: Card, volume: Volume) -> list[str]:
             continue
         low, high = _ends(values)
         if low < valid[key][0] * (1 - SAME_SPACING) or high > valid[key][1] * (1 + SAME_SPACING):
-            found.append(f"the {what} are {low:.3g} to {high:.3g} mm (valid: {valid[key][0]:g} to {valid[key][1]:g} mm)")
+            size = f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
+            found.append(f"the {what} are {size} mm (valid: {valid[key][0]:g} to {valid[key][1]:g} mm)")
     return [f"the model {card.id} was not made for this: " + ", ".join(found)] if found else []
 
 

@@ -73,6 +73,8 @@ def run(frames: Sequence[Volume], options: Options, mask: Volume | None, progres
     report = _report(job, regions[0], facts, len(frames))
     if options.slice_spacing_mm > 0:
         made, report["slices"] = _slices_between(made, job, last)
+        volume = made[0][0]
+        report["grid"] |= {"shape": list(volume.shape), "spacing_mm": [round(s, 6) for s in volume.spacing_mm]}
     report["seconds"] = round(time.perf_counter() - began, 3)
     progress(1.0, "done")
     return Result(tuple(volume for volume, _ in made), tuple(fidelity for _, fidelity in made), report, draw)

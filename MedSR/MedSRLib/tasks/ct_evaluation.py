@@ -22,6 +22,7 @@ from .super_resolve_ct import FACTOR
 
 BAND_EDGES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Of spatial frequency, in the scan's Nyquist frequencies: what its pixels can hold ends at 1."""
+BYTE_RANGE = 255.0
 METHODS = ("result", "bicubic")
 
 
@@ -61,13 +62,20 @@ def score(reference: Volume, result: Volume, mask: Volume | None, options: Optio
         "summary": means,
         "reference": what,
         "slices": part.shape[0],
-        "warnings": [] if factor == 1 else ["the reference is the scan, not the truth: what was added to it cannot be judged by it"],
+        "warnings": _warnings(reference, factor, options),
     }
     middle = part.shape[0] // 2
     shown = _compared(part.array[middle], result.array[middle], None, factor, plain)
     plot, picture = _figures(shown, plain, means, what)
     progress(1.0, "done")
     return Result(tuple(rows), plot, picture, report)
+
+
+def _warnings(reference: Volume, factor: int, options: Options) -> list[str]:
+    said = [] if factor == 1 else ["the reference is the scan, not the truth: what was added to it cannot be judged by it"]
+    if factor == 1 and reference.array.dtype.itemsize == 1 and options.data_range > BYTE_RANGE:
+        said.append(f"values of 8 bits range over {BYTE_RANGE:g}, not {options.data_range:g}: PSNR and SSIM flatter (option: data range)")
+    return said
 
 
 def _fit(reference: Volume, result: Volume) -> tuple[int, Ranges]:

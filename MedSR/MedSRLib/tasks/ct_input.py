@@ -58,10 +58,17 @@ def why_range_is_not_hu(modality: str, kind: np.dtype, ends: tuple[float, float]
 def intensity_for(volume: Volume, stated: dict[str, Any] | None, any_modality: bool, warnings: list[str]) -> Intensity:
     """What the model is given of this volume.
 
-    stated: {"offset", "scale", "unit"} of a model that reads something else than HU; such a model takes values as they are.
+    stated: {"offset", "scale", "unit"} of a model that reads something else than HU; such a model takes values as they are, but
+        no CT in HU.
     any_modality: stretch what is not HU to the range of lung, and warn, instead of raising InputError.
     """
     if stated:
+        if volume.meta.get("modality") == "CT" and not why_not_hu(volume) and not any_modality:
+            unit = stated.get("unit", "its own units")
+            raise InputError(
+                f"the model reads {unit} values of {stated['offset']:g} to {stated['offset'] + stated['scale']:g}, the volume is CT in HU",
+                where=name_of(volume), fix="choose another {model}",
+            )  # fmt: skip
         return Intensity(float(stated["offset"]), float(stated["scale"]), False, str(stated.get("unit", "")))
     why = why_not_hu(volume)
     if not why:

@@ -58,7 +58,13 @@ class Options:
     any_modality: bool = option(False, "Take a volume that is not CT in HU all the same.", advanced=True)
     device: str = option("auto", "Where the model runs.", choices=DEVICES, advanced=True)
     self_ensemble: bool = option(False, "Average eight flipped and rotated runs of the model: slower, slightly better.", advanced=True)
-    tile: int = option(128, "Side of the tiles that the model is given, in pixels of the scan.", minimum=16, maximum=1024, advanced=True)
+    tile: int = option(
+        128,
+        "Side of the tiles that the model is given, in pixels of the scan; it must exceed twice the model's context and the overlap.",
+        minimum=16,
+        maximum=1024,
+        advanced=True,
+    )
     overlap: int = option(8, "Pixels of the scan over which tiles are blended.", minimum=0, maximum=64, advanced=True)
     batch_size: int = option(
         4, "Tiles computed at once; made smaller by itself where memory is short.", minimum=1, maximum=256, advanced=True
