@@ -80,7 +80,7 @@ def slice_plane(volume: Volume, index: int) -> SlicePlane:
     """The plane of slice `index`. Raises OptionError outside of the volume, InputError where its axes are not at right angles."""
     name = str(volume.meta.get("name", "volume"))
     if not 0 <= index < volume.shape[0]:
-        raise OptionError(f"there is no slice {index} in a volume of {volume.shape[0]} (counted from 0)", where="{slice_index}")
+        raise OptionError(f"there is no slice {index} in a volume of {volume.shape[0]} (counted from 0)", where="{slice}")
     if volume.is_sheared:
         raise InputError("its axes are not at right angles", where=name, fix="resample it to a right-angled grid first")
     frame = np.eye(4)

@@ -36,13 +36,16 @@ class Port:
 
     kind: what the task gives or takes, and the file that a door makes of it: "volume" (a tuple of frames),
     "segmentation" (a label Volume), "table" (a list of dicts with the same keys, written as CSV), "figure" (the bytes of
-    a PNG; None where it could not be drawn). A door maps it to a path, or to a MRML node.
+    a PNG; None where it could not be drawn), "file" (the path itself, of what a task reads in parts or in many formats),
+    "transform" (4x4 slide frame to LPS mm, displacement Volume or None), "facts" (JSON-able, written with the provenance).
+    A door maps it to a path, or to a MRML node. ending: of the file, where it is not the kind's usual one.
     """
 
     name: str
     kind: str
     help: str
     required: bool = True
+    ending: str = ""
 
 
 def zero_means_unset(field: dataclasses.Field[Any]) -> bool:

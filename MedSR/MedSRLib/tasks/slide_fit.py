@@ -10,20 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..geometry_slice import SlicePlane
-from ..outlines import Outline, Polygon
+from ..outlines import Outline, Polygon, ring_area
 from ..outlines_area import coverage
+from .register_slide import ORIENTATIONS
 
-ORIENTATIONS = ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270")
-"""f mirrors the slide left to right first; then it is turned clockwise by so many degrees, as seen beside the MRI's usual view."""
 RING_POINTS = 240
 """Vertices that the search keeps of a ring: of a gland's they lie about half a millimetre apart."""
-SEARCH_EVALUATIONS = 900
-FINE_MM = 0.01
+BLURS_MM = (4.0, 1.5, 0.0)
+"""Gaussian of the mask in each round of the search."""
+EDGES = 480
+STEPS = 60
 
 
 @dataclass(frozen=True)
 class Fit:
-    """in_plane: 3x3, slide mm to plane mm. dice: overlap of exact areas. orientation: of ORIENTATIONS."""
+    """in_plane: 3x3, slide mm to plane mm. dice: overlap of exact areas. orientation: of register_slide.ORIENTATIONS."""
 
     in_plane: np.ndarray
     dice: float
@@ -122,31 +123,88 @@ def overlap(outline: Outline, in_plane: np.ndarray, fixed: Target) -> float:
     return 2 * float(inside[fixed.mask].sum()) / whole
 
 
-def refine(outline: Outline, start: np.ndarray, fixed: Target, evaluations: int = SEARCH_EVALUATIONS) -> np.ndarray:
-    """The affine near `start` with the largest overlap (Powell's method; shears and scales counted in mm at the gland's rim)."""
+def refine(outline: Outline, start: np.ndarray, fixed: Target) -> np.ndarray:
+    """The affine near `start` with the largest overlap: first with a blurred mask, which draws from afar, then with the mask itself.
+
+    Descent by the exact derivative of the overlap; shears and scales are counted in mm at the gland's rim. One that turned the
+    slide over on its way is given up for its start.
+    """
+    from scipy.ndimage import gaussian_filter
     from scipy.optimize import minimize
 
-    radius = 2 * float(np.linalg.det(fixed.spread)) ** 0.25
-
-    def change(values: np.ndarray) -> np.ndarray:
-        linear = np.eye(2) + values[:4].reshape(2, 2) / radius
-        return _about(linear, fixed.centre, fixed.centre + values[4:]) @ start
-
-    found = minimize(
-        lambda values: 1 - overlap(outline, change(values), fixed),
-        np.zeros(6),
-        method="Powell",
-        options={"maxfev": evaluations, "xtol": FINE_MM, "ftol": 1e-6, "direc": np.eye(6)},
-    )
-    return change(found.x)
+    found = start
+    for blur in BLURS_MM:
+        sigma = blur / np.array(fixed.plane.spacing_mm[::-1])
+        soft = gaussian_filter(fixed.mask.astype(np.float32), sigma) if blur else fixed.mask.astype(np.float32)
+        loss = OverlapLoss(outline, found, fixed, soft)
+        found = loss.matrix(minimize(loss, np.zeros(6), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x)
+    return found if np.linalg.det(found) * np.linalg.det(start) > 0 else start
 
 
-def best_fit(outline: Outline, fixed: Target, orientation: str, degrees: float = 0.0, evaluations: int = SEARCH_EVALUATIONS) -> Fit:
+class OverlapLoss:
+    """One minus Dice of a moved outline with a mask (soft, (rows, columns) in [0, 1]), and its derivative, by six numbers.
+
+    The numbers change `start` about the mask's centre: four of the linear part, in mm at the rim, and the shift in mm. An area
+    changes by what its border sweeps, so the derivative is a sum along the outline.
+    """
+
+    def __init__(self, outline: Outline, start: np.ndarray, fixed: Target, soft: np.ndarray) -> None:
+        self._start, self._fixed, self._soft, self._total = start, fixed, soft, float(soft.sum())
+        self._radius = 2 * float(np.linalg.det(fixed.spread)) ** 0.25
+        self._outline = outline.moved(start)
+        rings = [(ring, 1.0 if i == 0 else -1.0) for polygon in self._outline.polygons for i, ring in enumerate(polygon.rings)]
+        self._edges = np.concatenate([_edges(ring, sign) for ring, sign in rings])
+
+    def change(self, values: np.ndarray) -> np.ndarray:
+        """3x3: what the six numbers do in the plane."""
+        linear = np.eye(2) + values[:4].reshape(2, 2) / self._radius
+        return _about(linear, self._fixed.centre, self._fixed.centre + values[4:])
+
+    def matrix(self, values: np.ndarray) -> np.ndarray:
+        """3x3, slide mm to plane mm."""
+        return self.change(values) @ self._start
+
+    def __call__(self, values: np.ndarray) -> tuple[float, np.ndarray]:
+        change, plane = self.change(values), self._fixed.plane
+        inside = coverage(self._outline.moved(plane.to_picture @ change), plane.window)
+        pixel = float(np.prod(plane.spacing_mm))
+        both, area, total = float((inside * self._soft).sum()) * pixel, float(inside.sum()) * pixel, self._total * pixel
+        middle, normal = self._swept(change)
+        weight = 2 / (area + total) * (self._at(middle @ change[:2, :2].T + change[:2, 2]) - both / (area + total))
+        moved = weight[:, None] * normal
+        slope = np.concatenate([(moved.T @ (middle - self._fixed.centre)).ravel() / self._radius, moved.sum(0)])
+        return 1 - 2 * both / (area + total), -slope
+
+    def _swept(self, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(middles of the edges before the change, outward normals after it, as long as their edges)."""
+        start, end = self._edges[:, :2], self._edges[:, 2:]
+        along = (end - start) @ change[:2, :2].T * (np.sign(np.linalg.det(change[:2, :2])) or 1.0)
+        return (start + end) / 2, np.column_stack([along[:, 1], -along[:, 0]])
+
+    def _at(self, points: np.ndarray) -> np.ndarray:
+        from scipy.ndimage import map_coordinates
+
+        x, y = self._fixed.plane.spacing_mm
+        return map_coordinates(self._soft, [points[:, 1] / y, points[:, 0] / x], order=1, mode="constant")
+
+
+def _edges(ring: np.ndarray, sign: float) -> np.ndarray:
+    """(n, 4): start and end of each edge, so that the outline's inside lies to the left of a line that runs up the screen."""
+    fine = _evenly(ring, EDGES) if len(ring) > EDGES else ring
+    start, end = (fine, np.roll(fine, -1, axis=0)) if ring_area(fine) * sign > 0 else (np.roll(fine, -1, axis=0), fine)
+    return np.column_stack([start, end])
+
+
+def best_fit(outline: Outline, fixed: Target, orientation: str, degrees: float = 0.0) -> Fit:
     """The affine of this orientation that overlaps best. outline: in slide mm."""
     thin = simplified(outline)
-    begun = starts(*moments(thin), fixed, orientation, degrees)
-    if evaluations:
-        begun = [refine(thin, start, fixed, evaluations) for start in begun]
-    scores = [overlap(thin, matrix, fixed) for matrix in begun]
+    found = [refine(thin, start, fixed) for start in starts(*moments(thin), fixed, orientation, degrees)]
+    scores = [overlap(thin, matrix, fixed) for matrix in found]
     best = int(np.argmax(scores))
-    return Fit(begun[best], scores[best], orientation)
+    return Fit(found[best], scores[best], orientation)
+
+
+def nearest_orientation(in_plane: np.ndarray, plane: SlicePlane) -> str:
+    """Which of the eight an affine comes closest to."""
+    linear = plane.view.T @ in_plane[:2, :2]
+    return max(ORIENTATIONS, key=lambda name: float(np.sum(linear * orientation_matrix(name))))

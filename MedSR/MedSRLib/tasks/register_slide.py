@@ -1,0 +1,127 @@
+"""Register a whole slide to an MRI: a slide or its outlines in, the transform that lays it on its MRI slice out, outlines carried along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..run import Progress
+from .options import Port, option, validate
+
+if TYPE_CHECKING:
+    from ..geometry_warp import Placement
+    from ..volume import Volume
+
+TITLE = "Register slide to MRI"
+VERB = "register-slide"
+SUMMARY = "Lay a histology slide on its MRI slice: transform, outlines as labels on the MRI, fused image, Dice."
+METHODS = ("mask",)
+ORIENTATIONS = ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270")
+"""f mirrors the slide left to right first; then it is turned clockwise by so many degrees, as seen beside the MRI's usual view."""
+LANDMARK_USES = ("start", "correction")
+
+INPUTS = (
+    Port("mri", "volume", "The MRI (NRRD, NIfTI, MHA, a DICOM file or folder), or the gland's mask alone."),
+    Port("slide", "file", "The slide (SVS, NDPI, OME-TIFF, DICOM, TIFF, PNG), or its outlines or label volume alone."),
+    Port("mri_mask", "segmentation", "The gland on the MRI: a label volume on the same grid.", required=False),
+    Port("outlines", "file", "Outlines on the slide (QuPath GeoJSON, Aperio XML, mask picture, labels), carried along.", required=False),
+    Port(
+        "landmarks",
+        "file",
+        "Pairs of points: CSV with slide_x, slide_y (pixels of the finest level) and lps_x, lps_y, lps_z (mm).",
+        required=False,
+    ),
+)
+OUTPUTS = (
+    Port("transform", "transform", "The linear transform, patient to slide in LPS mm, for Slicer and SimpleITK.", ending=".h5"),
+    Port("registration", "facts", "Transform, scores, grade, Dice and provenance.", ending=".json"),
+    Port("dice", "table", "Dice, 95 % Hausdorff distance and centroids of each outline."),
+    Port("warp", "transform", "The grid transform of the deformable refinement, where asked for.", required=False, ending=".h5"),
+    Port("labels", "segmentation", "The outlines on the MRI's grid.", required=False),
+    Port("labelmap", "segmentation", "The same as NIfTI.", required=False, ending=".nii.gz"),
+    Port("fused", "volume", "Slide and MRI in one colour image on the MRI slice's pixels.", required=False),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose. The same fields are the command's flags, the browser's form and the Slicer page."""
+
+    slice: int = option(-1, "The MRI slice, counted from 0; -1 searches all that hold enough of the gland.", minimum=-1)
+    slide_slice: int = option(-1, "Which slice of a label volume is the slide, where several hold labels.", minimum=-1)
+    mpp_um: float = option(
+        0.0,
+        "Micrometres per pixel of the slide's finest level; 0 takes what the file says, or the gland's size where that is implausible.",
+        unit="µm",
+        minimum=0.0,
+        maximum=100000.0,
+    )
+    orientation: str = option(
+        "auto",
+        "How the slide lies beside the MRI's usual view: f mirrors it left to right, then it is turned clockwise by the degrees; auto "
+        "tries all eight, and takes r0 unless another fits clearly better.",
+        choices=("auto", *ORIENTATIONS),
+    )
+    rotation_deg: float = option(0.0, "Further clockwise turn of the slide.", unit="°", minimum=-180.0, maximum=180.0)
+    gland: str = option("", "Name of the outline that drives the registration; empty takes the one called gland, prostate or capsule.")
+    deformable: bool = option(False, "Refine by a smooth warp (B-spline) after the linear step, as a grid transform beside it.")
+    landmarks_as: str = option(
+        "start", "start begins at the landmarks; correction applies them to what the masks found.", choices=LANDMARK_USES
+    )
+    opacity: float = option(0.5, "Of the slide in the fused image: 0 shows the MRI's brightness, 1 the slide alone.", minimum=0.0, maximum=1.0)
+    accept_any: bool = option(False, "Give the result even where the sanity checks refuse it.", advanced=True)
+
+
+@dataclass(frozen=True)
+class Result:
+    """placement: where the slide lies. transform, warp: (4x4 slide frame to LPS mm, displacement Volume or None); None without a warp.
+
+    registration: JSON-able facts, also the report. dice: a row an outline. labels, labelmap: uint8 on the MRI's grid. fused: RGB.
+    """
+
+    placement: Placement
+    transform: Any
+    warp: Any
+    registration: Mapping[str, Any]
+    dice: tuple[dict[str, Any], ...]
+    labels: Volume | None
+    draw: Callable[[], Volume | None] = field(default=lambda: None)
+
+    @property
+    def labelmap(self) -> Volume | None:
+        return self.labels
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        return self.registration
+
+    @cached_property
+    def fused(self) -> Volume | None:
+        """Made when asked for; None where the slide has no picture."""
+        return self.draw()
+
+
+def register_slide(
+    mri: Volume | Sequence[Volume],
+    options: Options = Options(),
+    *,
+    slide: Path,
+    mri_mask: Volume | None = None,
+    outlines: Path | None = None,
+    landmarks: Path | None = None,
+    progress: Progress = Progress(),
+) -> Result:
+    """Lay a slide on one slice of an MRI, driven by the gland on both.
+
+    mri: one frame; a volume of one value beside 0 is a mask alone. slide: a path, since a slide is too large to be held; so are
+    outlines and landmarks. Nothing is resampled but the fused image. The transform maps the slide's frame (mm, geometry_slice.py)
+    to LPS mm. Raises InputError for what cannot be registered or is refused by the sanity checks, OptionError, DependencyError.
+    """
+    from ..volume import frames_of
+    from .slide_engine import run
+
+    validate(options)
+    return run(frames_of(mri), options, Path(slide), mri_mask, outlines, landmarks, progress)
