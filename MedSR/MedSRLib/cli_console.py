@@ -19,8 +19,8 @@ COLUMN_GAP = "  "
 
 
 def flag_of(option: str) -> str:
-    """An option's field as the command names it: "spacing_mm" → "--spacing"."""
-    return "--" + option.removesuffix("_mm").replace("_", "-")
+    """An option's field as the command names it: "spacing_mm" → "--spacing", "mpp_um" → "--mpp"."""
+    return "--" + option.removesuffix("_mm").removesuffix("_um").removesuffix("_deg").replace("_", "-")
 
 
 def tell_error(error: MedSRError, as_json: bool) -> None:

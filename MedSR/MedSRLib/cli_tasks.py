@@ -17,8 +17,8 @@ from .tasks.options import help_of, zero_means_unset
 if TYPE_CHECKING:
     from .cli import Verbs
 
-ENDINGS = {"table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd"}
-METAVARS = {"model": "ID", "methods": "NAME,NAME"}
+ENDINGS = {"table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd", "transform": ".h5", "facts": ".json"}
+METAVARS = {"model": "ID", "methods": "NAME,NAME", "mpp_um": "UM", "rotation_deg": "DEGREES", "slice": "K", "slide_slice": "K"}
 SUMMARY_COLUMNS = {
     "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",
     "departure_rms": "averaged back, RMS", "departure_mean": "averaged back, mean",
@@ -47,12 +47,16 @@ def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
     parser.add_argument(_place("in", first), metavar=first.name.upper() if needed else "IN", help=_escaped(first.help), **many)
     for port in needed:
         parser.add_argument(_place("in", port), metavar=port.name.upper(), help=_escaped(port.help))
-    if makes_folder(task):
-        parser.add_argument("--out", metavar="DIR", default="", help="a folder for " + ", ".join(_file_name(task, p) for p in task.OUTPUTS))
+    files = ", ".join(_file_name(task, port) for port in task.OUTPUTS)
+    if makes_folder(task) and not many:
+        parser.add_argument("out", metavar="OUT_DIR", help=_escaped(f"a folder for {files}"))
+    elif makes_folder(task):
+        parser.add_argument("--out", metavar="DIR", default="", help=f"a folder for {files}")
     else:
         parser.add_argument(_place("out", task.OUTPUTS[0]), metavar="OUT", help=_escaped(task.OUTPUTS[0].help))
     for port in (p for p in others if not p.required):
-        parser.add_argument(f"--{port.name}", dest=_place("in", port), default="", metavar="IN", help=_escaped(port.help))
+        flag = flag_of(port.name)
+        parser.add_argument(flag, dest=_place("in", port), default="", metavar="IN", help=_escaped(port.help))
     for port in () if makes_folder(task) else task.OUTPUTS[1:]:
         taken = port.name in {p.name for p in others}
         flag = f"--{port.name}-out" if taken else f"--{port.name}"
@@ -60,14 +64,14 @@ def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
 
 
 def makes_folder(task: ModuleType) -> bool:
-    """Whether a task gives tables and figures (into a folder, if asked) instead of an image; it then takes several inputs."""
+    """Whether a task gives several files (into a folder) instead of an image: an evaluation only where asked, of several inputs."""
     return task.OUTPUTS[0].kind not in ("volume", "segmentation")
 
 
 def _file_name(task: ModuleType, port: Any) -> str:
-    """The first output is called after the verb's last word ("slices.csv"), the others after themselves."""
-    stem = task.VERB.split()[-1] if port is task.OUTPUTS[0] else port.name
-    return stem + ENDINGS[port.kind]
+    """An evaluation's first output is called after the verb's last word ("slices.csv"), all others after themselves."""
+    stem = task.VERB.split()[-1] if port is task.OUTPUTS[0] and hasattr(task, "score_cohort") else port.name
+    return stem + (port.ending or ENDINGS[port.kind])
 
 
 def _place(side: str, port: Any) -> str:

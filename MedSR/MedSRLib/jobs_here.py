@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import time
@@ -15,8 +14,9 @@ from typing import Any
 
 from . import tasks
 from .errors import DependencyError, MedSRError, OptionError, OutputError, ResourceError
-from .io.series import stem_of
+from .io.series import file_meta, stem_of
 from .jobs_files import IMAGE_KINDS, Staging, check_inputs, check_outputs, provenance_path
+from .jobs_results import write_result
 from .jobs_specification import Outcome, Specification, plain
 from .run import Progress, check_disk, is_out_of_memory
 from .tasks.options import from_dict
@@ -86,7 +86,7 @@ def _check_ports(task: ModuleType, spec: Specification) -> None:
 
 
 def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str, Any]:
-    """{port: value}: the frames of a volume, the one image of a segmentation, {name: frames} of a cohort."""
+    """{port: value}: the frames of a volume, the one image of a segmentation, a file's path, {name: frames} of a cohort."""
     from .io import formats
 
     values: dict[str, Any] = {}
@@ -96,6 +96,9 @@ def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str
             values[port.name] = _read_cohort(path, part)
             continue
         part(0.0, f"Reading {Path(path).name}")
+        if port.kind == "file":
+            values[port.name] = Path(path).expanduser()
+            continue
         frames = formats.read(path, spec.series if port.kind == "volume" else "")
         values[port.name] = frames if port.kind == "volume" else frames[0]
     progress(1.0)
@@ -116,6 +119,8 @@ def _read_cohort(paths: Sequence[str], progress: Progress) -> dict[str, Any]:
 
 
 def _frames(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Path):
+        return ()
     if isinstance(value, dict):
         return tuple(frame for frames in value.values() for frame in frames)
     return value if isinstance(value, tuple) else (value,)
@@ -147,10 +152,12 @@ def _present(task: ModuleType, spec: Specification, result: Any, heard: Heard) -
     """The outputs that were asked for and that the task made; a warning for one that it could not make."""
     missing = [port for port in spec.outputs if getattr(result, port) is None or _is_empty(getattr(result, port))]
     required = {port.name for port in task.OUTPUTS if port.required}
+    silent = set(getattr(result, "not_asked_for", ()))
     for port in missing:
         if port in required:
             raise OutputError(f"the task made no {port}", where=spec.outputs[port])
-        heard.take([f"There is no {port} to write to {spec.outputs[port]}."])
+        if port not in silent:
+            heard.take([f"There is no {port} to write to {spec.outputs[port]}."])
     return {port: str(path) for port, path in spec.outputs.items() if port not in missing}
 
 
@@ -168,8 +175,8 @@ def _is_empty(value: Any) -> bool:
     return isinstance(value, (tuple, list, bytes)) and len(value) == 0
 
 
-def _provenance(spec: Specification, options: Any, values: Mapping[str, Any], outcome: Outcome) -> str:
-    """ASCII JSON: how the outputs were made, and from what. Inputs are named by path and by UIDs or sha256, not by patient."""
+def _provenance(spec: Specification, options: Any, values: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    """JSON-able: how the outputs were made, and from what. Inputs are named by path and by UIDs or sha256, not by patient."""
     from . import report
 
     inputs = {port: {"path": spec.inputs[port], "identity": _identity(value)} for port, value in values.items()}
@@ -177,41 +184,35 @@ def _provenance(spec: Specification, options: Any, values: Mapping[str, Any], ou
         spec.task, outcome.report, inputs=inputs, options=vars(options), seconds=outcome.seconds, warnings=outcome.warnings
     )
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return json.dumps(plain({**facts, "created": created, "series": spec.series, "outputs": outcome.outputs}), indent=2) + "\n"
+    return {**facts, "created": created, "series": spec.series, "outputs": outcome.outputs}
 
 
 def _identity(value: Any) -> Any:
+    if isinstance(value, Path):
+        return file_meta(value)["identity"]
     if isinstance(value, dict):
         return {name: _identity(frames) for name, frames in value.items()}
     return _frames(value)[0].meta.get("identity", {})
 
 
-def _write(kinds: Mapping[str, str], result: Any, outcome: Outcome, provenance: str, progress: Progress) -> None:
-    """Make every output and its provenance under hidden names, then move them all to their places."""
+def _write(kinds: Mapping[str, str], result: Any, outcome: Outcome, provenance: Mapping[str, Any], progress: Progress) -> None:
+    """Make every output and its provenance under hidden names, then move them all to their places.
+
+    Where facts are among the outputs, the provenance is in them, and not once more beside each file.
+    """
+    beside = all(kinds[port] != "facts" for port in outcome.outputs)
+    text = json.dumps(plain(provenance), indent=2) + "\n"
     with Staging(*(Path(path).parent for path in outcome.outputs.values())) as staging:
         for number, (port, path) in enumerate(outcome.outputs.items()):
             progress(number / len(outcome.outputs), f"Writing {Path(path).name}")
             with staging.place(Path(path)) as part:
-                _write_one(kinds[port], getattr(result, port), part)
-            with staging.place(provenance_path(path)) as part:
-                part.write_text(provenance, encoding="ascii")
+                write_result(kinds[port], getattr(result, port), part, provenance)
+            if beside:
+                with staging.place(provenance_path(path)) as part:
+                    part.write_text(text, encoding="ascii")
         progress(0.95)
         staging.commit()
     progress(1.0, "Done")
-
-
-def _write_one(kind: str, value: Any, path: Path) -> None:
-    if kind in IMAGE_KINDS:
-        from .io import formats
-
-        formats.write(path, value)
-    elif kind == "table":
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(value[0]))
-            writer.writeheader()
-            writer.writerows(value)
-    else:
-        path.write_bytes(value)
 
 
 @contextmanager

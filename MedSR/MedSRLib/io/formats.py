@@ -141,8 +141,8 @@ def _check_frames(frames: tuple[Volume, ...], path: Path) -> None:
 def _check_fits(frames: tuple[Volume, ...], path: Path) -> None:
     """Raise OutputError for what none of the file formats can hold without a silent change."""
     first = frames[0]
-    if first.array.ndim != 3:
-        raise OutputError("colour is not written to this format", where=str(path))
+    if first.array.ndim != 3 and (suffix_of(path) != ".nrrd" or len(frames) > 1):
+        raise OutputError("colour is not written to this format", where=str(path), fix="use .nrrd")
     if first.positions_mm is not None:
         raise OutputError("unevenly spaced slices do not fit this format", where=str(path), fix="interpolate them first, or write DICOM")
     if first.array.dtype.kind not in "biuf" or first.array.dtype.itemsize > 8 or first.array.dtype == np.float16:

@@ -21,7 +21,7 @@ TYPES = {
 
 
 def write(path: Path, frames: Sequence[Volume]) -> None:
-    """Write one frame as 3-D, several as the sequence that Slicer writes itself (last axis: list, with its index values).
+    """Write one frame as 3-D (colour as a vector a voxel), several as the sequence that Slicer writes itself (last axis: list, with its index values).
 
     Compressed, unless the voxels are so many that it would take minutes (slabs.LARGE_BYTES).
     """
@@ -38,8 +38,8 @@ def _vector(numbers: np.ndarray | Sequence[float]) -> str:
 
 
 def _header(path: Path, frames: Sequence[Volume], encoding: str) -> str:
-    first, many = frames[0], len(frames) > 1
-    sizes = [*first.shape[::-1], *([len(frames)] if many else [])]
+    first, many, colour = frames[0], len(frames) > 1, frames[0].array.ndim == 4
+    sizes = [*first.array.shape[3:], *first.shape[::-1], *([len(frames)] if many else [])]
     axes = [_vector(column) for column in first.affine[:3, :3].T]
     lines = [
         "NRRD0005",
@@ -47,8 +47,8 @@ def _header(path: Path, frames: Sequence[Volume], encoding: str) -> str:
         f"dimension: {len(sizes)}",
         "space: left-posterior-superior",
         "sizes: " + " ".join(map(str, sizes)),
-        "space directions: " + " ".join(axes + ["none"] * many),
-        "kinds: domain domain domain" + " list" * many,
+        "space directions: " + " ".join(["none"] * colour + axes + ["none"] * many),
+        "kinds: " + "vector " * colour + "domain domain domain" + " list" * many,
         "endian: little",
         f"encoding: {encoding}",
         "space origin: " + _vector(first.origin_mm),

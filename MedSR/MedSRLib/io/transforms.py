@@ -19,6 +19,14 @@ from .atomic import replacing_file
 ENDINGS = (".h5", ".tfm")
 
 
+def write(path: str | Path, slide_to_patient: np.ndarray, field: Volume | None = None) -> None:
+    """Write a linear transform, or with a displacement field the two as one."""
+    if field is None:
+        write_linear(path, slide_to_patient)
+    else:
+        write_warp(path, field, slide_to_patient)
+
+
 def write_linear(path: str | Path, slide_to_patient: np.ndarray) -> None:
     """Write a 4x4 (slide frame to LPS mm) as an affine transform file. Raises OutputError where it cannot be written."""
     _write(Path(path), _affine(np.linalg.inv(slide_to_patient)))

@@ -91,6 +91,11 @@ class Result:
     draw: Callable[[], Volume | None] = field(default=lambda: None)
 
     @property
+    def not_asked_for(self) -> tuple[str, ...]:
+        """Outputs whose absence needs no warning."""
+        return ("warp",)
+
+    @property
     def labelmap(self) -> Volume | None:
         return self.labels
 

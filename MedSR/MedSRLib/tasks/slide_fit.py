@@ -18,6 +18,9 @@ RING_POINTS = 240
 """Vertices that the search keeps of a ring: of a gland's they lie about half a millimetre apart."""
 BLURS_MM = (4.0, 1.5, 0.0)
 """Gaussian of the mask in each round of the search."""
+TURN_COST = 0.06
+"""What leaving the orientation costs, in units of Dice: times 1 - the cosine between the affine's linear part and the orientation's
+(a turn by 60 degrees is 0.5, a stretch by 1.5 is 0.02). Glands are nearly ellipses: turned and stretched they overlap as well."""
 EDGES = 480
 STEPS = 60
 
@@ -123,10 +126,10 @@ def overlap(outline: Outline, in_plane: np.ndarray, fixed: Target) -> float:
     return 2 * float(inside[fixed.mask].sum()) / whole
 
 
-def refine(outline: Outline, start: np.ndarray, fixed: Target) -> np.ndarray:
+def refine(outline: Outline, start: np.ndarray, fixed: Target, upright: np.ndarray) -> np.ndarray:
     """The affine near `start` with the largest overlap: first with a blurred mask, which draws from afar, then with the mask itself.
 
-    Descent by the exact derivative of the overlap; shears and scales are counted in mm at the gland's rim. One that turned the
+    upright: 2x2, the orientation that it should keep. Descent by the exact derivative of the overlap; shears and scales are counted in mm at the gland's rim. One that turned the
     slide over on its way is given up for its start.
     """
     from scipy.ndimage import gaussian_filter
@@ -136,19 +139,20 @@ def refine(outline: Outline, start: np.ndarray, fixed: Target) -> np.ndarray:
     for blur in BLURS_MM:
         sigma = blur / np.array(fixed.plane.spacing_mm[::-1])
         soft = gaussian_filter(fixed.mask.astype(np.float32), sigma) if blur else fixed.mask.astype(np.float32)
-        loss = OverlapLoss(outline, found, fixed, soft)
+        loss = OverlapLoss(outline, found, fixed, soft, upright)
         found = loss.matrix(minimize(loss, np.zeros(6), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x)
     return found if np.linalg.det(found) * np.linalg.det(start) > 0 else start
 
 
 class OverlapLoss:
-    """One minus Dice of a moved outline with a mask (soft, (rows, columns) in [0, 1]), and its derivative, by six numbers.
+    """One minus Dice of a moved outline with a mask (soft, (rows, columns) in [0, 1]) and the turn's cost; derivative by six numbers.
 
     The numbers change `start` about the mask's centre: four of the linear part, in mm at the rim, and the shift in mm. An area
     changes by what its border sweeps, so the derivative is a sum along the outline.
     """
 
-    def __init__(self, outline: Outline, start: np.ndarray, fixed: Target, soft: np.ndarray) -> None:
+    def __init__(self, outline: Outline, start: np.ndarray, fixed: Target, soft: np.ndarray, upright: np.ndarray) -> None:
+        self._upright = upright
         self._start, self._fixed, self._soft, self._total = start, fixed, soft, float(soft.sum())
         self._radius = 2 * float(np.linalg.det(fixed.spread)) ** 0.25
         self._outline = outline.moved(start)
@@ -173,7 +177,16 @@ class OverlapLoss:
         weight = 2 / (area + total) * (self._at(middle @ change[:2, :2].T + change[:2, 2]) - both / (area + total))
         moved = weight[:, None] * normal
         slope = np.concatenate([(moved.T @ (middle - self._fixed.centre)).ravel() / self._radius, moved.sum(0)])
-        return 1 - 2 * both / (area + total), -slope
+        cost, rise = self._turned(change[:2, :2])
+        return 1 - 2 * both / (area + total) + cost, np.concatenate([rise, np.zeros(2)]) - slope
+
+    def _turned(self, linear: np.ndarray) -> tuple[float, np.ndarray]:
+        """(what leaving the orientation costs, its derivative by the four numbers of the linear part)."""
+        whole = linear @ self._start[:2, :2]
+        length = float(np.linalg.norm(whole))
+        cosine = float(np.sum(whole * self._upright)) / (2**0.5 * length)
+        rise = cosine * whole / length**2 - self._upright / (2**0.5 * length)
+        return TURN_COST * (1 - cosine), TURN_COST * (rise @ self._start[:2, :2].T).ravel() / self._radius
 
     def _swept(self, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(middles of the edges before the change, outward normals after it, as long as their edges)."""
@@ -198,10 +211,17 @@ def _edges(ring: np.ndarray, sign: float) -> np.ndarray:
 def best_fit(outline: Outline, fixed: Target, orientation: str, degrees: float = 0.0) -> Fit:
     """The affine of this orientation that overlaps best. outline: in slide mm."""
     thin = simplified(outline)
-    found = [refine(thin, start, fixed) for start in starts(*moments(thin), fixed, orientation, degrees)]
+    upright = fixed.plane.view @ orientation_matrix(orientation, degrees)
+    found = [refine(thin, start, fixed, upright) for start in starts(*moments(thin), fixed, orientation, degrees)]
     scores = [overlap(thin, matrix, fixed) for matrix in found]
     best = int(np.argmax(scores))
     return Fit(found[best], scores[best], orientation)
+
+
+def upright_part(linear: np.ndarray) -> np.ndarray:
+    """2x2: the rotation, mirrored or not, that is nearest to a linear part."""
+    left, _, right = np.linalg.svd(linear)
+    return left @ right
 
 
 def nearest_orientation(in_plane: np.ndarray, plane: SlicePlane) -> str:

@@ -12,12 +12,12 @@ from ..outlines import Outline
 from ..outlines_area import mask as rasterised
 from .slide_fit import Target
 
-KNOT_MM = 9.0
+KNOT_MM = 16.0
 """Distance of the control points: what bends over less is the outline's roughness."""
 REACH_MM = 6.0
 """Distances to the border are told apart up to here: tissue farther off is not pulled."""
-FINER = 2
-ITERATIONS = 200
+FINER = 1
+ITERATIONS = 60
 
 
 def fit_warp(outline: Outline, in_plane: np.ndarray, fixed: Target) -> Warp:
@@ -69,9 +69,9 @@ def _registration(mask: np.ndarray, moving: np.ndarray, target: Any, spline: Any
     method.SetMetricAsMeanSquares()
     method.SetMetricFixedMask(near)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsLBFGSB(gradientConvergenceTolerance=1e-7, numberOfIterations=ITERATIONS, costFunctionConvergenceFactor=1e5)
+    method.SetOptimizerAsLBFGSB(gradientConvergenceTolerance=1e-5, numberOfIterations=ITERATIONS, costFunctionConvergenceFactor=1e8)
     method.SetInitialTransform(spline, inPlace=False)
-    method.SetShrinkFactorsPerLevel([4, 1])
+    method.SetShrinkFactorsPerLevel([2, 1])
     method.SetSmoothingSigmasPerLevel([1.0, 0.0])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     return method

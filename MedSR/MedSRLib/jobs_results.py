@@ -1,0 +1,38 @@
+"""Writing one output of a job, by its kind."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .jobs_files import IMAGE_KINDS
+from .jobs_specification import plain
+
+
+def write_result(kind: str, value: Any, path: Path, provenance: Mapping[str, Any]) -> None:
+    """See tasks.options.Port for what a kind's value is. Facts are written with their provenance in the same file."""
+    if kind in IMAGE_KINDS:
+        from .io import formats
+
+        formats.write(path, value)
+    elif kind == "table":
+        _write_table(value, path)
+    elif kind == "transform":
+        from .io import transforms
+
+        transforms.write(path, *value)
+    elif kind == "facts":
+        whole = {**plain(value), "provenance": {k: v for k, v in plain(provenance).items() if k != "report"}}
+        path.write_text(json.dumps(whole, indent=2) + "\n", encoding="ascii")
+    else:
+        path.write_bytes(value)
+
+
+def _write_table(rows: Any, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,165 @@
+"""One registration from beginning to end: read both sides, search, refine, judge, carry everything along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, OptionError
+from ..geometry_slice import slice_plane, slide_frame
+from ..geometry_warp import Placement
+from ..io.landmarks import Landmarks, read_landmarks
+from ..io.slides import open_slide
+from ..outlines import Outline
+from ..run import Progress
+from ..volume import Volume
+from . import slide_landmarks, slide_outputs
+from .register_slide import Options, Result
+from .slide_gate import Verdict, judge
+from .slide_input import MriSide, SlideSide, mri_side, slide_side
+from .slide_search import Found, search
+
+UNDETERMINED = (
+    "which way round the slide lies cannot be told from outlines alone: a mirrored or turned slide fits as well; give {orientation} "
+    "or landmarks"
+)
+
+
+def run(
+    frames: Sequence[Volume],
+    options: Options,
+    slide: Path,
+    mri_mask: Volume | None,
+    outlines: Path | None,
+    landmarks: Path | None,
+    progress: Progress,
+) -> Result:
+    """See register_slide.register_slide."""
+    mri = mri_side(frames, mri_mask)
+    points = None if landmarks is None else read_landmarks(landmarks)
+    with ExitStack() as stack:
+        progress(0.0, "Reading the slide")
+        side = slide_side(slide, outlines, options, *_known(mri, options), stack)
+    progress(0.1, "Searching")
+    gland = side.gland.moved(slide_frame(side.mpp_um))
+    found = search(gland, mri, options, _start(points, side, mri, options), progress.part(0.1, 0.6))
+    placement = _refined(gland, found, points, side, options, progress.part(0.6, 0.9))
+    progress(0.9, "Carrying the outlines along")
+    return _result(mri, side, found, placement, points, options)
+
+
+def _known(mri: MriSide, options: Options) -> tuple[tuple[float, float], float]:
+    """(sides of the gland's box in mm, its area in mm²) on the slice asked for, else on the slice with the most of it."""
+    index = options.slice if options.slice >= 0 else int(mri.mask.sum((1, 2)).argmax())
+    plane = slice_plane(mri.volume, index)
+    at = np.argwhere(mri.mask[index])
+    if not len(at):
+        raise InputError(f"the mask is empty on slice {index}", where="MRI", fix="choose a slice that holds the gland")
+    height, width = (np.ptp(at, axis=0) + 1) * plane.spacing_mm[::-1]
+    return (float(width), float(height)), len(at) * float(np.prod(plane.spacing_mm))
+
+
+def _start(points: Landmarks | None, side: SlideSide, mri: MriSide, options: Options) -> np.ndarray | None:
+    """The landmarks' affine, where they are to start from; the slice is then the one that was named, or the nearest to them."""
+    if points is None or options.landmarks_as != "start":
+        return None
+    if options.slice < 0:
+        raise OptionError("landmarks belong to one slice", where="{slice}", fix="say which")
+    return slide_landmarks.start(points, side.mpp_um, slice_plane(mri.volume, options.slice))
+
+
+def _refined(
+    gland: Outline, found: Found, points: Landmarks | None, side: SlideSide, options: Options, progress: Progress
+) -> Placement:
+    """The affine, corrected by landmarks where asked, with a warp where asked."""
+    plane, in_plane = found.target.plane, found.fit.in_plane
+    if points is not None and options.landmarks_as == "correction":
+        in_plane = slide_landmarks.corrected(in_plane, points, side.mpp_um, plane)
+    if not options.deformable:
+        return Placement(plane, in_plane)
+    from .slide_warp import fit_warp
+
+    progress(0.0, "Bending")
+    return Placement(plane, in_plane, fit_warp(gland, in_plane, found.target))
+
+
+def _result(
+    mri: MriSide, side: SlideSide, found: Found, placement: Placement, points: Landmarks | None, options: Options
+) -> Result:
+    linear = Placement(placement.plane, placement.in_plane)
+    reference = found.target.mask
+    moved = [slide_outputs.carried(outline, placement, side.mpp_um) for outline in side.outlines]
+    rows = [slide_outputs.scores(m, placement, reference if i == 0 else None) for i, m in enumerate(moved)]
+    straight = slide_outputs.scores(slide_outputs.carried(side.gland, linear, side.mpp_um), linear, reference)
+    jacobian = None if placement.warp is None else placement.warp.jacobian
+    scale_known = side.mpp_source != "gland"
+    verdict = judge(placement.in_plane, straight["dice"], found.fit.orientation[0] == "f", scale_known, jacobian)
+    if verdict.refusals and not options.accept_any:
+        fix = "check that slide, slice and mask belong together, or give {orientation}, {mpp} or landmarks"
+        raise InputError("no believable place for the slide was found: " + "; ".join(verdict.refusals), where="slide", fix=fix)
+    facts = _facts(side, found, placement, verdict, straight, rows)
+    if points is not None:
+        facts["landmarks"] = slide_landmarks.remaining(placement, points, side.mpp_um)
+    draw = partial(_fused, side, moved[0], placement, mri, options.opacity)
+    warp = None if placement.warp is None else placement.warp.volume(placement.plane)
+    labels = slide_outputs.labels(moved, placement, mri.volume)
+    pair = None if warp is None else (placement.matrix, warp)
+    return Result(placement, (placement.matrix, None), pair, facts, tuple(rows), labels, draw)
+
+
+def _fused(side: SlideSide, gland: Outline, placement: Placement, mri: MriSide, opacity: float) -> Volume | None:
+    if side.slide is None:
+        return None
+    with open_slide(side.slide.path) as slide:
+        return slide_outputs.fused(slide, side.mpp_um, gland, placement, mri, opacity)
+
+
+def _facts(
+    side: SlideSide, found: Found, placement: Placement, verdict: Verdict, straight: dict[str, Any], rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    scale = verdict.figures["scale"]
+    warnings = [*side.warnings, *([] if found.determined else [UNDETERMINED]), *verdict.reasons]
+    facts: dict[str, Any] = {
+        "method": "mask",
+        "slice": placement.plane.index,
+        "slices": {str(k): v for k, v in found.slices.items()},
+        "orientation": {"chosen": found.fit.orientation, "determined": found.determined, "scores": found.orientations},
+        "slide_to_patient": placement.matrix.tolist(),
+        "in_plane": placement.in_plane.tolist(),
+        "mpp": {
+            "used_um": list(side.mpp_um),
+            "source": side.mpp_source,
+            "found_um": [m * scale for m in side.mpp_um],
+            "plausible": side.check.plausible,
+            "plausible_um": [side.check.low_um, side.check.high_um],
+        },
+        "gland": {"name": side.gland.name, "source": side.gland_source},
+        "grade": verdict.grade,
+        "reasons": verdict.reasons,
+        "figures": verdict.figures,
+        "dice": rows[0]["dice"],
+        "dice_linear": straight["dice"],
+        "outlines": rows,
+        "warnings": warnings,
+    }
+    if placement.warp is not None:
+        facts["warp"] = _warp_facts(placement, found.target.mask)
+    return facts
+
+
+def _warp_facts(placement: Placement, mask: np.ndarray) -> dict[str, float]:
+    """Of the whole slice: Jacobian; over the gland: mean bending energy in 1/mm²; the longest displacement in mm."""
+    assert placement.warp is not None
+    jacobian, field = placement.warp.jacobian, placement.warp.field
+    return {
+        "jacobian_min": float(jacobian.min()),
+        "jacobian_max": float(jacobian.max()),
+        "folded_share": float((jacobian <= 0).mean()),
+        "bending_energy_per_mm2": float(placement.warp.bending[mask].mean()),
+        "longest_mm": float(np.linalg.norm(field, axis=-1).max()),
+    }

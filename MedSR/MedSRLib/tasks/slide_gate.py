@@ -1,0 +1,68 @@
+"""Whether to believe a registration: checks that refuse what runs away, and a grade that says when not to trust the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+SCALE = (1.25, 1.6)
+"""Times larger or smaller than the slide's own pixel size says: doubtful, refused. Fixed tissue shrinks by 5 to 20 %."""
+STRETCH = (1.7, 2.5)
+"""Longest over shortest scale: a slide is seldom stretched more in one direction than in the other."""
+OVERLAP = (0.9, 0.75)
+"""Dice of the gland: below the first doubtful, below the second refused."""
+JACOBIAN = (0.25, 0.0)
+GRADES = ("good", "doubtful", "refused")
+
+
+@dataclass
+class Verdict:
+    """grade: of GRADES. reasons: sentences, the refusals first. figures: what was measured."""
+
+    doubts: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def grade(self) -> str:
+        return GRADES[2] if self.refusals else GRADES[1] if self.doubts else GRADES[0]
+
+    @property
+    def reasons(self) -> list[str]:
+        return self.refusals + self.doubts
+
+    def above(self, name: str, value: float, limits: tuple[float, float], sentence: str) -> None:
+        """Note a figure that should be small."""
+        self.figures[name] = float(value)
+        if not value <= limits[0]:
+            (self.doubts if value <= limits[1] else self.refusals).append(sentence)
+
+    def below(self, name: str, value: float, limits: tuple[float, float], sentence: str) -> None:
+        """Note a figure that should be large."""
+        self.figures[name] = float(value)
+        if not value > limits[0]:
+            (self.doubts if value > limits[1] else self.refusals).append(sentence)
+
+
+def judge(in_plane: np.ndarray, dice: float, mirrored: bool, scale_known: bool, jacobian: np.ndarray | None) -> Verdict:
+    """in_plane: 3x3, slide mm to plane mm. mirrored: whether the orientation is. scale_known: whether the slide's mm are its own.
+
+    jacobian: of the warp, None without one.
+    """
+    verdict, linear = Verdict(), in_plane[:2, :2]
+    long, short = np.linalg.svd(linear, compute_uv=False)
+    scale = float(np.sqrt(long * short))
+    verdict.figures["determinant"] = float(np.linalg.det(linear))
+    verdict.above("scale_off", max(scale, 1 / scale), SCALE, f"the slide had to be scaled by {scale:.2f} to fit the gland")
+    verdict.figures["scale"] = scale
+    verdict.above("stretch", long / short, STRETCH, f"the slide is stretched {long / short:.2f} times more one way than the other")
+    verdict.below("overlap", dice, OVERLAP, f"the glands overlap by a Dice of {dice:.2f} only")
+    if (verdict.figures["determinant"] < 0) != mirrored:
+        verdict.refusals.append("the slide was turned over on the way")
+    if jacobian is not None:
+        least = float(jacobian.min())
+        verdict.below("jacobian_min", least, JACOBIAN, f"the warp {'folds' if least <= 0 else 'nearly folds'} (Jacobian {least:.2f})")
+    if not scale_known:
+        verdict.doubts.append("the scale is taken from the gland itself, so it cannot be checked against the slide's pixel size")
+    return verdict
