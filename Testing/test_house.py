@@ -172,7 +172,11 @@ def test_tasks_options_and_models_are_listed_with_the_standard_library_alone():
         "print(sorted(set(sys.modules) & {'numpy', 'torch', 'SimpleITK', 'pydicom'}))"
     )
     *names, cards, loaded = run_blocked(HEAVY, code).splitlines()
-    assert names == ["interpolate_slices", "super_resolve_ct", "register_slide", "evaluate_slices", "evaluate_ct"] and int(cards) >= 0 and loaded == "[]"
+    assert (
+        names == ["interpolate_slices", "super_resolve_ct", "register_slide", "evaluate_slices", "evaluate_ct"]
+        and int(cards) >= 0
+        and loaded == "[]"
+    )
 
 
 def test_the_help_needs_the_standard_library_alone():

@@ -86,7 +86,8 @@ def slice_plane(volume: Volume, index: int) -> SlicePlane:
     frame = np.eye(4)
     frame[:3, :3] = volume.direction / np.linalg.norm(volume.direction, axis=0)
     frame[:3, 3] = world_mm(volume, (0, 0, index))
-    return SlicePlane(frame, tuple(volume.shape[1:]), volume.spacing_mm[:2], volume.spacing_mm[2], index)
+    rows, columns = volume.shape[1:]
+    return SlicePlane(frame, (rows, columns), volume.spacing_mm[:2], volume.spacing_mm[2], index)
 
 
 def slide_frame(mpp_um: tuple[float, float]) -> np.ndarray:

@@ -21,7 +21,8 @@ TYPES = {
 
 
 def write(path: Path, frames: Sequence[Volume]) -> None:
-    """Write one frame as 3-D (colour as a vector a voxel), several as the sequence that Slicer writes itself (last axis: list, with its index values).
+    """Write one frame as 3-D (colour as a vector a voxel), several as the sequence that Slicer writes
+    itself (last axis: list, with its index values).
 
     Compressed, unless the voxels are so many that it would take minutes (slabs.LARGE_BYTES).
     """

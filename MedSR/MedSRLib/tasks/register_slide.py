@@ -71,7 +71,9 @@ class Options:
     landmarks_as: str = option(
         "start", "start begins at the landmarks; correction applies them to what the masks found.", choices=LANDMARK_USES
     )
-    opacity: float = option(0.5, "Of the slide in the fused image: 0 shows the MRI's brightness, 1 the slide alone.", minimum=0.0, maximum=1.0)
+    opacity: float = option(
+        0.5, "Of the slide in the fused image: 0 shows the MRI's brightness, 1 the slide alone.", minimum=0.0, maximum=1.0
+    )
     accept_any: bool = option(False, "Give the result even where the sanity checks refuse it.", advanced=True)
 
 

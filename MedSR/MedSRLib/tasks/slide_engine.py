@@ -25,7 +25,7 @@ from .slide_input import MriSide, SlideSide, mri_side, slide_side
 from .slide_search import Found, search
 
 UNDETERMINED = (
-    "which way round the slide lies cannot be told from outlines alone: a mirrored or turned slide fits as well; give {orientation} "
+    "which way round the slide lies cannot be told from outlines alone, a mirrored or turned slide fits as well: give the orientation "
     "or landmarks"
 )
 
@@ -73,9 +73,7 @@ def _start(points: Landmarks | None, side: SlideSide, mri: MriSide, options: Opt
     return slide_landmarks.start(points, side.mpp_um, slice_plane(mri.volume, options.slice))
 
 
-def _refined(
-    gland: Outline, found: Found, points: Landmarks | None, side: SlideSide, options: Options, progress: Progress
-) -> Placement:
+def _refined(gland: Outline, found: Found, points: Landmarks | None, side: SlideSide, options: Options, progress: Progress) -> Placement:
     """The affine, corrected by landmarks where asked, with a warp where asked."""
     plane, in_plane = found.target.plane, found.fit.in_plane
     if points is not None and options.landmarks_as == "correction":
@@ -88,9 +86,7 @@ def _refined(
     return Placement(plane, in_plane, fit_warp(gland, in_plane, found.target))
 
 
-def _result(
-    mri: MriSide, side: SlideSide, found: Found, placement: Placement, points: Landmarks | None, options: Options
-) -> Result:
+def _result(mri: MriSide, side: SlideSide, found: Found, placement: Placement, points: Landmarks | None, options: Options) -> Result:
     linear = Placement(placement.plane, placement.in_plane)
     reference = found.target.mask
     moved = [slide_outputs.carried(outline, placement, side.mpp_um) for outline in side.outlines]

@@ -129,8 +129,8 @@ def overlap(outline: Outline, in_plane: np.ndarray, fixed: Target) -> float:
 def refine(outline: Outline, start: np.ndarray, fixed: Target, upright: np.ndarray) -> np.ndarray:
     """The affine near `start` with the largest overlap: first with a blurred mask, which draws from afar, then with the mask itself.
 
-    upright: 2x2, the orientation that it should keep. Descent by the exact derivative of the overlap; shears and scales are counted in mm at the gland's rim. One that turned the
-    slide over on its way is given up for its start.
+    upright: 2x2, the orientation that it should keep. Descent by the exact derivative of the overlap; shears and scales are counted
+    in mm at the gland's rim. One that turned the slide over on its way is given up for its start.
     """
     from scipy.ndimage import gaussian_filter
     from scipy.optimize import minimize

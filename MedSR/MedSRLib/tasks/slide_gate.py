@@ -51,6 +51,9 @@ def judge(in_plane: np.ndarray, dice: float, mirrored: bool, scale_known: bool, 
     jacobian: of the warp, None without one.
     """
     verdict, linear = Verdict(), in_plane[:2, :2]
+    if not np.isfinite(in_plane).all():
+        verdict.refusals.append("the search ran away")
+        return verdict
     long, short = np.linalg.svd(linear, compute_uv=False)
     scale = float(np.sqrt(long * short))
     verdict.figures["determinant"] = float(np.linalg.det(linear))
