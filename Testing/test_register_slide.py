@@ -235,3 +235,27 @@ def test_the_gate_grades_by_scale_stretch_overlap_turning_over_and_folding():
     assert judge(np.diag([-1.0, 1, 1]), 0.96, True, True, None).grade == "good"
     assert judge(fine, 0.96, False, True, np.array([[1.0, -0.1]])).grade == "refused"
     assert judge(np.full((3, 3), np.nan), 0.96, False, True, None).grade == "refused"
+
+
+def test_labels_become_a_dicom_seg_that_lies_on_its_series(data_dir, tmp_path):
+    """An outline laid on a DICOM series: frames, their places and their pixels, as pydicom reads them."""
+    pytest.importorskip("highdicom")
+    import tarfile
+
+    import pydicom
+    from MedSRLib.io import dicom_seg
+
+    with tarfile.open(data_dir / "prostate/ProstateX-0218/t2_tra.tar.xz") as file:
+        file.extractall(tmp_path / "in", filter="data")
+    mri = formats.read(tmp_path / "in")[0]
+    array = np.zeros(mri.shape, np.uint8)
+    array[7, 100:140, 120:170], array[7, 110:120, 130:135] = 1, 2
+    dicom_seg.write(tmp_path / "labels.dcm", mri.with_(array=array, meta={"segments": {1: "prostate", 2: "cancer"}}))
+    found = pydicom.dcmread(tmp_path / "labels.dcm")
+    assert [s.SegmentLabel for s in found.SegmentSequence] == ["prostate", "cancer"] and int(found.NumberOfFrames) == 2
+    corner = mri.affine @ (0, 0, 7, 1)
+    for frame, pixels, number in zip(found.PerFrameFunctionalGroupsSequence, found.pixel_array, (1, 2), strict=True):
+        assert [float(v) for v in frame.PlanePositionSequence[0].ImagePositionPatient] == pytest.approx(corner[:3], abs=1e-3)
+        assert np.array_equal(pixels > 0, array[7] == number)
+    assert found.FrameOfReferenceUID == pydicom.dcmread(mri.meta["dicom_files"][7]).FrameOfReferenceUID
+    assert not dicom_seg.can_refer(Volume(array))

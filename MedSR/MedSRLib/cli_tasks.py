@@ -17,7 +17,10 @@ from .tasks.options import help_of, zero_means_unset
 if TYPE_CHECKING:
     from .cli import Verbs
 
-ENDINGS = {"table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd", "transform": ".h5", "facts": ".json"}
+ENDINGS = {
+    "table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd",
+    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm",
+}  # fmt: skip
 METAVARS = {"model": "ID", "methods": "NAME,NAME", "mpp_um": "UM", "rotation_deg": "DEGREES", "slice": "K", "slide_slice": "K"}
 SUMMARY_COLUMNS = {
     "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",

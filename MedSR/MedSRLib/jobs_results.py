@@ -24,6 +24,10 @@ def write_result(kind: str, value: Any, path: Path, provenance: Mapping[str, Any
         from .io import transforms
 
         transforms.write(path, *value)
+    elif kind == "dicom_seg":
+        from .io import dicom_seg
+
+        dicom_seg.write(path, value)
     elif kind == "facts":
         whole = {**plain(value), "provenance": {k: v for k, v in plain(provenance).items() if k != "report"}}
         path.write_text(json.dumps(whole, indent=2) + "\n", encoding="ascii")

@@ -37,7 +37,8 @@ class Port:
     kind: what the task gives or takes, and the file that a door makes of it: "volume" (a tuple of frames),
     "segmentation" (a label Volume), "table" (a list of dicts with the same keys, written as CSV), "figure" (the bytes of
     a PNG; None where it could not be drawn), "file" (the path itself, of what a task reads in parts or in many formats),
-    "transform" (4x4 slide frame to LPS mm, displacement Volume or None), "facts" (JSON-able, written with the provenance).
+    "transform" (4x4 slide frame to LPS mm, displacement Volume or None), "facts" (JSON-able, written with the provenance),
+    "dicom_seg" (a label Volume on a DICOM series' grid).
     A door maps it to a path, or to a MRML node. ending: of the file, where it is not the kind's usual one.
     """
 

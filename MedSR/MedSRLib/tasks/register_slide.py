@@ -42,6 +42,7 @@ OUTPUTS = (
     Port("warp", "transform", "The grid transform of the deformable refinement, where asked for.", required=False, ending=".h5"),
     Port("labels", "segmentation", "The outlines on the MRI's grid.", required=False),
     Port("labelmap", "segmentation", "The same as NIfTI.", required=False, ending=".nii.gz"),
+    Port("dicom_seg", "dicom_seg", "The same as DICOM SEG, where the MRI is a DICOM series.", required=False),
     Port("fused", "volume", "Slide and MRI in one colour image on the MRI slice's pixels.", required=False),
 )
 
@@ -81,7 +82,8 @@ class Options:
 class Result:
     """placement: where the slide lies. transform, warp: (4x4 slide frame to LPS mm, displacement Volume or None); None without a warp.
 
-    registration: JSON-able facts, also the report. dice: a row an outline. labels, labelmap: uint8 on the MRI's grid. fused: RGB.
+    registration: JSON-able facts, also the report. dice: a row an outline. labels, labelmap: uint8 on the MRI's grid; dicom_seg: the
+    same where that is a DICOM series and highdicom is there. fused: RGB.
     """
 
     placement: Placement
@@ -90,12 +92,13 @@ class Result:
     registration: Mapping[str, Any]
     dice: tuple[dict[str, Any], ...]
     labels: Volume | None
+    dicom_seg: Volume | None = None
     draw: Callable[[], Volume | None] = field(default=lambda: None)
 
     @property
     def not_asked_for(self) -> tuple[str, ...]:
-        """Outputs whose absence needs no warning."""
-        return ("warp",)
+        """Outputs whose absence needs no warning of its own: they need a warp, a picture, or a DICOM series."""
+        return ("warp", "fused", "dicom_seg")
 
     @property
     def labelmap(self) -> Volume | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from ..errors import InputError, OptionError
 from ..geometry_slice import slice_plane, slide_frame
 from ..geometry_warp import Placement
+from ..io.dicom_seg import can_refer
 from ..io.landmarks import Landmarks, read_landmarks
 from ..io.slides import open_slide
 from ..outlines import Outline
@@ -105,7 +107,17 @@ def _result(mri: MriSide, side: SlideSide, found: Found, placement: Placement, p
     warp = None if placement.warp is None else placement.warp.volume(placement.plane)
     labels = slide_outputs.labels(moved, placement, mri.volume)
     pair = None if warp is None else (placement.matrix, warp)
-    return Result(placement, (placement.matrix, None), pair, facts, tuple(rows), labels, draw)
+    return Result(placement, (placement.matrix, None), pair, facts, tuple(rows), labels, _as_dicom(labels, facts), draw)
+
+
+def _as_dicom(labels: Volume, facts: dict[str, Any]) -> Volume | None:
+    """The labels, where they can become a DICOM SEG."""
+    if not can_refer(labels) or not labels.array.any():
+        return None
+    if find_spec("highdicom") is None:
+        facts["warnings"].append("highdicom is not installed, so there is no DICOM SEG")
+        return None
+    return labels
 
 
 def _fused(side: SlideSide, gland: Outline, placement: Placement, mri: MriSide, opacity: float) -> Volume | None:
