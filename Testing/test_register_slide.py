@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -259,3 +260,43 @@ def test_labels_become_a_dicom_seg_that_lies_on_its_series(data_dir, tmp_path):
         assert np.array_equal(pixels > 0, array[7] == number)
     assert found.FrameOfReferenceUID == pydicom.dcmread(mri.meta["dicom_files"][7]).FrameOfReferenceUID
     assert not dicom_seg.can_refer(Volume(array))
+
+
+def test_the_cases_description_says_which_way_round(data_dir, tmp_path):
+    """The two published descriptions, and SimpleITK's own rotation for the sense of the angle."""
+    from MedSRLib.io.slide_case import read_case
+    from MedSRLib.tasks.slide_fit import turn
+
+    folder = data_dir / "pairs"
+    assert read_case(folder / "aaa0043/histology_aaa0043.json", folder / "aaa0043/aaa0043_B.tiff") == (False, 0)
+    assert read_case(folder / "aaa0060/aaa0060_histology.json", "aaa0060 E1E2E3E4.svs") == (True, -17)
+    with pytest.raises(InputError, match="does not describe the slide other.tiff; it has aaa0060_c1c2c3c4"):
+        read_case(folder / "aaa0060/aaa0060_histology.json", "other.tiff")
+    fixed_to_moving = sitk.AffineTransform(2)
+    fixed_to_moving.Rotate(0, 1, np.radians(-17))
+    assert np.linalg.inv(np.reshape(fixed_to_moving.GetMatrix(), (2, 2))) == pytest.approx(turn(-17))
+    for text in ("[]", '{"a": {"filename": "s.svs"}}', '{"a": {"filename": "s.svs", "transform": {"flip": 2, "rotation_angle": 0}}}'):
+        (tmp_path / "case.json").write_text(text)
+        with pytest.raises(InputError, match=r"no description|does not say how|no orientation"):
+            read_case(tmp_path / "case.json", "s.svs")
+
+
+def test_a_described_slide_is_no_longer_undetermined(pair, tmp_path):
+    volume, path, true = pair
+    case = tmp_path / "case.json"
+    case.write_text(json.dumps({"slice1": {"filename": "x\\slide.svs", "transform": {"flip": 0, "rotation_angle": 5}}}))
+    facts = register_slide(volume, Options(mpp_um=8.0), slide=path, case=case).registration
+    assert facts["orientation"]["determined"] and facts["orientation"]["chosen"] == "r0"
+    assert not register_slide(volume, Options(mpp_um=8.0), slide=path).registration["orientation"]["determined"]
+
+
+def test_a_blank_slide_and_an_unreadable_one_are_refused_and_nothing_is_written(data_dir, tmp_path, capsys):
+    from PIL import Image
+
+    Image.fromarray(np.full((300, 400, 3), 244, np.uint8)).save(tmp_path / "blank.png")
+    (tmp_path / "cut.tiff").write_bytes((data_dir / "pairs/aaa0043/aaa0043_B.tiff").read_bytes()[:5000])
+    mask = str(data_dir / "pairs/aaa0043/aaa0043_prostate_label.nii.gz")
+    for name, says in (("blank.png", "blank"), ("cut.tiff", "cut short|damaged")):
+        assert cli.main(["register-slide", mask, str(tmp_path / name), str(tmp_path / "new" / "out"), "--quiet"]) == 2
+        assert re.search(says, capsys.readouterr().err)
+        assert not (tmp_path / "new").exists()

@@ -34,6 +34,7 @@ INPUTS = (
         "Pairs of points: CSV with slide_x, slide_y (pixels of the finest level) and lps_x, lps_y, lps_z (mm).",
         required=False,
     ),
+    Port("case", "file", "The case's description: JSON that says how each slide is flipped and turned.", required=False),
 )
 OUTPUTS = (
     Port("transform", "transform", "The linear transform, patient to slide in LPS mm, for Slicer and SimpleITK.", ending=".h5"),
@@ -76,6 +77,16 @@ class Options:
         0.5, "Of the slide in the fused image: 0 shows the MRI's brightness, 1 the slide alone.", minimum=0.0, maximum=1.0
     )
     accept_any: bool = option(False, "Give the result even where the sanity checks refuse it.", advanced=True)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files that the task itself reads."""
+
+    slide: Path
+    outlines: Path | None = None
+    landmarks: Path | None = None
+    case: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -122,16 +133,18 @@ def register_slide(
     mri_mask: Volume | None = None,
     outlines: Path | None = None,
     landmarks: Path | None = None,
+    case: Path | None = None,
     progress: Progress = Progress(),
 ) -> Result:
     """Lay a slide on one slice of an MRI, driven by the gland on both.
 
     mri: one frame; a volume of one value beside 0 is a mask alone. slide: a path, since a slide is too large to be held; so are
-    outlines and landmarks. Nothing is resampled but the fused image. The transform maps the slide's frame (mm, geometry_slice.py)
+    outlines, landmarks and case. Nothing is resampled but the fused image. The transform maps the slide's frame (mm, geometry_slice.py)
     to LPS mm. Raises InputError for what cannot be registered or is refused by the sanity checks, OptionError, DependencyError.
     """
     from ..volume import frames_of
     from .slide_engine import run
 
     validate(options)
-    return run(frames_of(mri), options, Path(slide), mri_mask, outlines, landmarks, progress)
+    paths = Paths(Path(slide), outlines, landmarks, case)
+    return run(frames_of(mri), options, paths, mri_mask, progress)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,43 +16,45 @@ from ..geometry_slice import slice_plane, slide_frame
 from ..geometry_warp import Placement
 from ..io.dicom_seg import can_refer
 from ..io.landmarks import Landmarks, read_landmarks
+from ..io.slide_case import read_case
 from ..io.slides import open_slide
 from ..outlines import Outline
 from ..run import Progress
 from ..volume import Volume
 from . import slide_landmarks, slide_outputs
-from .register_slide import Options, Result
+from .register_slide import Options, Paths, Result
 from .slide_gate import Verdict, judge
 from .slide_input import MriSide, SlideSide, mri_side, slide_side
 from .slide_search import Found, search
 
 UNDETERMINED = (
-    "which way round the slide lies cannot be told from outlines alone, a mirrored or turned slide fits as well: give the orientation "
-    "or landmarks"
+    "which way round the slide lies cannot be told from outlines alone, a mirrored or turned slide fits as well: give the orientation, "
+    "landmarks or the case's description"
 )
 
 
-def run(
-    frames: Sequence[Volume],
-    options: Options,
-    slide: Path,
-    mri_mask: Volume | None,
-    outlines: Path | None,
-    landmarks: Path | None,
-    progress: Progress,
-) -> Result:
+def run(frames: Sequence[Volume], given: Options, paths: Paths, mri_mask: Volume | None, progress: Progress) -> Result:
     """See register_slide.register_slide."""
+    options = _oriented(given, paths)
     mri = mri_side(frames, mri_mask)
-    points = None if landmarks is None else read_landmarks(landmarks)
+    points = None if paths.landmarks is None else read_landmarks(paths.landmarks)
     with ExitStack() as stack:
         progress(0.0, "Reading the slide")
-        side = slide_side(slide, outlines, options, *_known(mri, options), stack)
+        side = slide_side(paths.slide, paths.outlines, options, *_known(mri, options), stack)
     progress(0.1, "Searching")
     gland = side.gland.moved(slide_frame(side.mpp_um))
     found = search(gland, mri, options, _start(points, side, mri, options), progress.part(0.1, 0.6))
     placement = _refined(gland, found, points, side, options, progress.part(0.6, 0.9))
     progress(0.9, "Carrying the outlines along")
     return _result(mri, side, found, placement, points, options)
+
+
+def _oriented(options: Options, paths: Paths) -> Options:
+    """The options with the orientation that the case's description says, unless one was given."""
+    if paths.case is None or options.orientation != "auto":
+        return options
+    mirrored, degrees = read_case(paths.case, paths.slide)
+    return replace(options, orientation="f0" if mirrored else "r0", rotation_deg=options.rotation_deg + degrees)
 
 
 def _known(mri: MriSide, options: Options) -> tuple[tuple[float, float], float]:
