@@ -143,15 +143,8 @@ def with_result(page):
     """The region, eight times finer, by the model, made consistent with the scan."""
     place_region(page)
     page.tab.click(f"#option_{CT}_consistent", force=True)
-    page.tab.click("#run")
-    page.progress = []
-    for _ in range(2400):
-        text, done = page.tab.evaluate("[document.querySelector('#progress')?.innerText ?? '', !!document.querySelector('#result')]")
-        page.progress.append(text)
-        if done:
-            return page
-        page.tab.wait_for_timeout(50)
-    raise AssertionError("no result: " + page.tab.inner_text("#notes"))
+    page.run_to_result()
+    return page
 
 
 def test_the_written_region_lies_where_the_box_was_and_keeps_its_hu(with_result, scan, tmp_path):
