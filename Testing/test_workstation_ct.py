@@ -76,7 +76,9 @@ def test_a_ct_is_routed_to_super_resolution_with_the_model_that_fits_it(page):
     page.tab.locator(f"#option_{CT}_model").click(force=True)
     page.tab.wait_for_selector(".v-overlay .v-list-item")
     offered = page.tab.locator(".v-overlay .v-list-item").all_inner_texts()
-    assert offered == ["Default: tiny", "tiny", "CT super-resolver", "SR-CycleGAN with multi-modality loss"], "one of other pixels is not offered"
+    assert offered == ["Default: tiny", "tiny", "CT super-resolver", "SR-CycleGAN with multi-modality loss"], (
+        "one of other pixels is not offered"
+    )
     page.tab.keyboard.press("Escape")
     assert "Licence: none" in page.tab.inner_text("#card")
 
