@@ -31,9 +31,13 @@ def edit(folder, **changes):
     path.write_text(json.dumps({k: v for k, v in data.items() if v is not None}), encoding="utf-8")
 
 
-MEASURED_ON = {"ct-super-resolver": "lung_phantom", "ct-super-resolver-bone": "bone"} | dict.fromkeys(
-    ("slice-refiner", "slice-autoencoder"), "acdc_5mm"
-)
+MEASURED_ON = {
+    "ct-super-resolver": "lung_phantom",
+    "sr-cyclegan": "lung_phantom",
+    "ct-super-resolver-bone": "bone",
+    "slice-refiner": "acdc_5mm",
+    "slice-autoencoder": "acdc_5mm",
+}
 """What each model's figures were measured on for its release, as the card names it."""
 
 

@@ -59,15 +59,8 @@ def with_result(with_sample):
     page = with_sample
     page.set_option("method", "linear")
     page.set_option("spacing_mm", "2.5")
-    page.tab.click("#run")
-    page.progress = []
-    for _ in range(1200):
-        text, done = page.tab.evaluate("[document.querySelector('#progress')?.innerText ?? '', !!document.querySelector('#result')]")
-        page.progress.append(text)
-        if done:
-            return page
-        page.tab.wait_for_timeout(50)
-    raise AssertionError("no result: " + page.tab.inner_text("#notes"))
+    page.run_to_result()
+    return page
 
 
 def status_of(url: str, **headers: str) -> int:

@@ -84,6 +84,7 @@ class Page:
         self.tab = browser.new_page(viewport={"width": 1440, "height": 860})
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self.progress: list[str] = []
         self.tab.on("request", lambda request: self.requests.append(request.url))
         self.tab.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -104,6 +105,18 @@ class Page:
             field.click(force=True)
             self.tab.get_by_role("option", name=value, exact=True).click()
         self.tab.wait_for_timeout(200)
+
+    def run_to_result(self) -> None:
+        """A click on the task's button, and the wait for what it makes. `progress` keeps what the bar said meanwhile."""
+        self.tab.wait_for_timeout(200)  # as a person would: what was set last is on its way to the server
+        self.tab.click("#run")
+        for _ in range(2 * PATIENT // 50):
+            text, done = self.tab.evaluate("[document.querySelector('#progress')?.innerText ?? '', !!document.querySelector('#result')]")
+            self.progress.append(text)
+            if done:
+                return
+            self.tab.wait_for_timeout(50)
+        raise AssertionError("no result: " + self.tab.inner_text("#notes"))
 
     def rows(self) -> list[str]:
         return self.tab.locator(".medsr-row").all_inner_texts()
