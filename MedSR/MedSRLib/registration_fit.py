@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .registration_pictures import applied, blurred, even, places, read, resampled, without_slow
+from .registration_pictures import applied, blurred, even, parts, places, read, resampled, without_slow
 
 STEPS = 8
 LARGEST_STEP_MM, SMALLEST_STEP_MM = 3.0, 0.02
@@ -59,16 +59,17 @@ class Level:
         self.tissue, shares = (resampled(a, (slide_mm, slide_mm), self.slide_mm) for a in (tissue.astype(np.float32), maps))
         sigma = sigma_mm / self.slide_mm
         self.maps = without_slow(blurred(shares, sigma), blurred(self.tissue, sigma), self.slide_mm)
+        self.parts = parts(self.maps)
         self.grid = places(self.image.shape, (pixel_mm, pixel_mm))
         self.gland = None if gland is None else resampled(gland.astype(np.float32), mri_mm, pixel_mm) > 0.5
 
-    def _read(self, picture: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    def _read(self, picture: np.ndarray | tuple[np.ndarray, ...], affine: np.ndarray) -> np.ndarray:
         return read(picture, (self.slide_mm, self.slide_mm), applied(affine, self.grid))
 
     def _model(self, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(h, w) bool where tissue lies, and (n, c + 1) the maps there and a constant."""
         inside = self._read(self.tissue, affine) > 0.5
-        maps = self._read(self.maps, affine)[inside].astype(np.float64)
+        maps = self._read(self.parts, affine)[inside].astype(np.float64)
         return inside, np.column_stack([maps, np.ones(len(maps))])
 
     def inside(self, affine: np.ndarray) -> float:

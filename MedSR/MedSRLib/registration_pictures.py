@@ -38,14 +38,20 @@ def applied(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ affine[:, :2].T.astype(points.dtype) + affine[:, 2].astype(points.dtype)
 
 
-def read(picture: np.ndarray, pixel_mm: tuple[float, float], points: np.ndarray) -> np.ndarray:
-    """(rows, columns[, c]) float32: the picture (h, w[, c]) at points (rows, columns, 2) in mm, bilinear, 0 outside."""
+def parts(picture: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(h, w, c) cut into what OpenCV reads at once; made once for a picture that is read often."""
+    return tuple(np.ascontiguousarray(picture[..., k : k + CHANNELS]) for k in range(0, picture.shape[2], CHANNELS))
+
+
+def read(picture: np.ndarray | tuple[np.ndarray, ...], pixel_mm: tuple[float, float], points: np.ndarray) -> np.ndarray:
+    """(rows, columns[, c]) float32: the picture (h, w[, c]), or its `parts`, at points (rows, columns, 2) in mm, bilinear, 0 outside."""
     cv2 = opencv()
-    at = (points / pixel_mm + (np.array(picture.shape[1::-1]) - 1) / 2).astype(np.float32)
-    if picture.ndim == 2:
-        return cv2.remap(picture, at, None, cv2.INTER_LINEAR)
-    parts = [picture[..., k : k + CHANNELS] for k in range(0, picture.shape[2], CHANNELS)]
-    return np.dstack([cv2.remap(np.ascontiguousarray(part), at, None, cv2.INTER_LINEAR) for part in parts])
+    if isinstance(picture, np.ndarray):
+        picture = (picture,) if picture.ndim == 2 else parts(picture)
+    middle = (np.array(picture[0].shape[1::-1]) - 1) / 2
+    at = (points / pixel_mm + middle).astype(np.float32)
+    made = [cv2.remap(part, at, None, cv2.INTER_LINEAR) for part in picture]
+    return made[0] if len(made) == 1 else np.dstack(made)
 
 
 def blurred(picture: np.ndarray, sigma: float | tuple[float, float]) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .registration_pictures import even, places, read, resampled, without_slow
+from .registration_pictures import even, parts, places, read, resampled, without_slow
 
 PIXEL_MM = 1.2
 TURNS = 60
@@ -68,7 +68,7 @@ class Search:
         image = even(resampled(mri, mri_mm, PIXEL_MM), PIXEL_MM)
         self.slide_mm, self.grid = PIXEL_MM / 2, places(image.shape, (PIXEL_MM, PIXEL_MM))
         inside, shares = (resampled(a, (slide_mm, slide_mm), self.slide_mm) for a in (tissue.astype(np.float32), maps))
-        self.maps = np.dstack([without_slow(shares, inside, self.slide_mm), inside])
+        self.maps = parts(np.dstack([without_slow(shares, inside, self.slide_mm), inside]))
         self.centre = places(inside.shape, (self.slide_mm,) * 2)[inside > 0.5].mean(0)
         self.size = [fft.next_fast_len(n, True) for n in image.shape]
         given = [image, image * image] + ([] if gland is None else [resampled(gland.astype(np.float32), mri_mm, PIXEL_MM)])
@@ -88,8 +88,8 @@ class Search:
         if inside.sum() < 25 or not basis.shape[-1]:
             return None
         scores = self.scores(basis, inside)
-        shift = np.array(np.unravel_index(int(scores.argmax()), scores.shape))
-        shift = np.where(shift > np.array(scores.shape) // 2, shift - scores.shape, shift)[::-1] * PIXEL_MM
+        at = np.array(np.unravel_index(int(scores.argmax()), scores.shape))
+        shift = np.where(at > np.array(scores.shape) // 2, at - scores.shape, at)[::-1] * PIXEL_MM
         return Candidate(np.column_stack([linear, self.centre - linear @ shift]), float(scores.max()))
 
     def scores(self, basis: np.ndarray, inside: np.ndarray) -> np.ndarray:
