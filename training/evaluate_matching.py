@@ -3,7 +3,7 @@
     python -m training.evaluate_matching --data FOLDER --out DIR \\
         --models scratch=CHECKPOINT pretrained=CHECKPOINT ProsRegNet-style=CHECKPOINT --functions default=MODULE:FUNCTION
 
-Identity and mutual information always stand beside them. Writes figures.json, table.md and cases.csv (a row for each method and
+Identity, mutual information and the default always stand beside them. Writes figures.json, table.md and cases.csv (a row for each method and
 case). Success: mean error over the tissue of at most 2 % of its width, right flip included. What was scored before into DIR is
 not scored again, unless the weights changed; a run that was cut off goes on after the last method, and within a method after the
 last case. The test sets are those of training.registration_test_set.
