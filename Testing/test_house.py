@@ -15,7 +15,7 @@ LIBRARY = ROOT / "MedSR" / "MedSRLib"
 FLOORS = {
     "__init__": -1, "errors": -1, "volume": 0,
     "geometry": 1, "intensity": 1,
-    "tiles": 2, "metrics": 2, "motion": 2, "lungs": 2, "tissue": 2, "outlines": 2, "networks": 2,
+    "tiles": 2, "metrics": 2, "motion": 2, "lungs": 2, "tissue": 2, "outlines": 2, "networks": 2, "registration": 2,
     "io": 3, "degrade": 3, "models": 3, "run": 3,
     "report": 4,
     "tasks": 5,

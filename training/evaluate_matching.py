@@ -1,10 +1,10 @@
 """Score ways to register a slide to MRI on the frozen test sets, side by side:
 
     python -m training.evaluate_matching --data FOLDER --out DIR \\
-        --models scratch=CHECKPOINT pretrained=CHECKPOINT ProsRegNet-style=CHECKPOINT --functions default=MODULE:FUNCTION
+        --models scratch=CHECKPOINT pretrained=CHECKPOINT ProsRegNet-style=CHECKPOINT --functions LABEL=MODULE:FUNCTION
 
-Identity and mutual information always stand beside them. Writes figures.json, table.md and cases.csv (a row for each method and
-case). Success: mean error over the tissue of at most 2 % of its width, right flip included. What was scored before into DIR is
+Identity, mutual information and the default always stand beside them. Writes figures.json, table.md and cases.csv (a row for each
+method and case). Success: mean error over the tissue of at most 2 % of its width, right flip included. What was scored before into DIR is
 not scored again, unless the weights changed; a run that was cut off goes on after the last method, and within a method after the
 last case. The test sets are those of training.registration_test_set.
 """

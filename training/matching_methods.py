@@ -79,7 +79,15 @@ def mutual_information(case: Case, start: np.ndarray = affine_warps.IDENTITY) ->
     return Found(np.column_stack([linear, np.array(transform.GetTranslation()) + centre - linear @ centre]))
 
 
-PLAIN: dict[str, Method] = {"identity": identity, "mutual information": mutual_information}
+def pictures(case: Case) -> Found:
+    """The engine's own: MedSRLib.registration, without a gland."""
+    from MedSRLib import registration
+
+    made = registration.match(case.fixed, (case.fixed_mm, case.fixed_mm), case.slide.rgb, case.slide.pixel_mm, case.slide.tissue)
+    return Found(made.affine, bool(made.doubts))
+
+
+PLAIN: dict[str, Method] = {"identity": identity, "mutual information": mutual_information, "default": pictures}
 
 
 def learned(module: Any, side: int) -> Method:
