@@ -12,7 +12,7 @@ from typing import Any
 from ..volume import Volume
 from .modality import modality_of
 from .nodes import volume_from_node
-from .segmentations import Segment, labels_from_segmentation
+from .segmentations import Segment, labels_from_segmentation, named
 from .sequences import frames_from_sequence
 
 
@@ -50,6 +50,15 @@ class Workspace:
             return self._write("segmentation.nrrd", [volume_from_node(node)]), (), ()
         labels, segments = labels_from_segmentation(node, reference)
         return self._write("segmentation.nrrd", [labels]), segments, tuple(labels.meta["warnings"])
+
+    def export_image(self, node: Any, name: str) -> Path:
+        """Write a volume or label map as it is, under a name."""
+        return self._write(name, [volume_from_node(node)])
+
+    def export_segments(self, node: Any, reference: Any, name: str) -> Path:
+        """Write a segmentation on the grid of `reference`, with its segments' names and colours."""
+        labels, segments = labels_from_segmentation(node, reference)
+        return self._write(name, [named(labels, segments)])
 
     def _write(self, name: str, frames: Sequence[Volume]) -> Path:
         from ..io import formats
