@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from ..volume import Volume
 from .modality import modality_of
 from .nodes import volume_from_node
@@ -72,3 +74,12 @@ def load(path: Path | str) -> tuple[Volume, ...]:
     from ..io import formats
 
     return formats.read(Path(path))
+
+
+def load_colour(path: Path | str) -> Volume:
+    """A colour image that a job wrote, (z, y, x, 3); the readers of patients' images take one number a voxel only."""
+    import SimpleITK as sitk
+
+    image = sitk.ReadImage(str(path))
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    return Volume(sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), direction)

@@ -15,12 +15,12 @@ from ..jobs_specification import Outcome
 from ..tasks.slide_input import OUTLINES_ALONE
 from . import attributes, slide_files, slides, tables
 from .aftercare import describe
-from .exchange import load
+from .exchange import load, load_colour
 from .jobs import NodeJob, transform_warning
 from .nodes import add_node, grid_from_node
 from .registration_results import FUSED, LABELS, SLIDE, TABLE, WARP, RegistrationResults
 from .segmentations import add_segmentation, segments_of
-from .slide_transform import SLICE, add_grid, add_linear, describe_slide, pins, plane_under
+from .slide_transform import SLICE, add_grid, add_linear, describe_slide, orientation_of, pins, plane_under
 
 TASK = "register_slide"
 
@@ -90,8 +90,9 @@ class RegisterJob(NodeJob):
                 self.options["mpp_um"] = float(np.mean(mpp))
 
     def _placed(self) -> Path:
-        """Where the slide lies now, as landmarks: four say any affine exactly. The slice is the one it lies on."""
-        self.options["slice"] = plane_under(self.placed, self.source).index
+        """Where the slide lies now, as landmarks: four say any affine exactly. Slice and orientation are those it has there."""
+        plane = plane_under(self.placed, self.source)
+        self.options |= {"slice": plane.index, "orientation": orientation_of(self.placed, plane)}
         return slide_files.write_landmarks(self.files, *pins(self.placed))
 
     def _needed(self) -> tuple[Any, ...]:
@@ -106,7 +107,7 @@ class RegisterJob(NodeJob):
             "matrix": transforms.read_linear(out["transform"]),
             "dice": tables.read_csv(Path(out["dice"])),
             "labels": load(out["labels"])[0] if "labels" in out else None,
-            "fused": load(out["fused"])[0] if "fused" in out else None,
+            "fused": load_colour(out["fused"]) if "fused" in out else None,
             "warp": transforms.read_warp(out["warp"]) if "warp" in out else None,
             "picture": slides.read_picture(self.slide, tuple(facts["mpp"]["used_um"])) if new else None,
         }

@@ -17,6 +17,7 @@ import vtk
 import vtk.util.numpy_support
 
 from ..geometry_slice import SlicePlane, slice_plane
+from ..tasks.slide_fit import nearest_orientation
 from ..volume import Volume
 from . import attributes, slides
 from .aftercare import place_beside
@@ -101,6 +102,12 @@ def plane_under(transform: Any, mri: Any) -> SlicePlane:
     grid = grid_from_node(mri)
     at = np.linalg.inv(grid.affine) @ matrix_of(transform) @ centre_of(transform)
     return slice_plane(grid, int(np.clip(np.rint(at[2]), 0, grid.shape[0] - 1)))
+
+
+def orientation_of(transform: Any, plane: SlicePlane) -> str:
+    """Which of the task's orientations the slide comes closest to."""
+    in_plane = np.linalg.inv(plane.frame) @ matrix_of(transform)
+    return nearest_orientation(in_plane[:2, :2], plane)
 
 
 def pins(transform: Any) -> tuple[np.ndarray, np.ndarray]:
