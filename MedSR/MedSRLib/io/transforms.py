@@ -61,6 +61,30 @@ def read_linear(path: str | Path) -> np.ndarray:
     return np.linalg.inv(matrix)
 
 
+def read_warp(path: str | Path) -> Volume:
+    """The displacement field, (z, y, x, 3) LPS mm, of a file that `write_warp` wrote. Raises InputError where it holds none."""
+    import SimpleITK as sitk
+
+    try:
+        transform = sitk.ReadTransform(str(path))
+        last = _last(transform)
+        image = sitk.DisplacementFieldTransform(last).GetDisplacementField()
+    except RuntimeError as error:
+        raise InputError("holds no displacement field", where=str(path)) from error
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    return Volume(sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), direction)
+
+
+def _last(transform: Any) -> Any:
+    """The part of a transform that meets a point first."""
+    import SimpleITK as sitk
+
+    if transform.GetTransformEnum() != sitk.sitkComposite:
+        return transform
+    parts = sitk.CompositeTransform(transform)
+    return parts.GetNthTransform(parts.GetNumberOfTransforms() - 1)
+
+
 def _affine(matrix: np.ndarray) -> Any:
     import SimpleITK as sitk
 

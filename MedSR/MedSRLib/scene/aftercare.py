@@ -20,6 +20,11 @@ def dress(node: Any, source: Any, *, task: str, report: Mapping[str, Any], prove
     provenance: the text of output.json, kept as a text node that the result refers to.
     """
     copy_display(node, source)
+    describe(node, source, task=task, report=report, provenance=provenance)
+
+
+def describe(node: Any, source: Any, *, task: str, report: Mapping[str, Any], provenance: str = "") -> None:
+    """`dress` for a node that does not look like its source: its place in the data tree, and its facts."""
     place_beside(node, source)
     node.SetNodeReferenceID(attributes.SOURCE_ROLE, source.GetID())
     attributes.write(node, {"task": task, "source": source.GetName(), **_facts(report)})

@@ -9,10 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from ..volume import Volume
 from .modality import modality_of
 from .nodes import volume_from_node
-from .segmentations import Segment, labels_from_segmentation
+from .segmentations import Segment, labels_from_segmentation, named
 from .sequences import frames_from_sequence
 
 
@@ -51,6 +53,15 @@ class Workspace:
         labels, segments = labels_from_segmentation(node, reference)
         return self._write("segmentation.nrrd", [labels]), segments, tuple(labels.meta["warnings"])
 
+    def export_image(self, node: Any, name: str) -> Path:
+        """Write a volume or label map as it is, under a name."""
+        return self._write(name, [volume_from_node(node)])
+
+    def export_segments(self, node: Any, reference: Any, name: str) -> Path:
+        """Write a segmentation on the grid of `reference`, with its segments' names and colours."""
+        labels, segments = labels_from_segmentation(node, reference)
+        return self._write(name, [named(labels, segments)])
+
     def _write(self, name: str, frames: Sequence[Volume]) -> Path:
         from ..io import formats
 
@@ -63,3 +74,12 @@ def load(path: Path | str) -> tuple[Volume, ...]:
     from ..io import formats
 
     return formats.read(Path(path))
+
+
+def load_colour(path: Path | str) -> Volume:
+    """A colour image that a job wrote, (z, y, x, 3); the readers of patients' images take one number a voxel only."""
+    import SimpleITK as sitk
+
+    image = sitk.ReadImage(str(path))
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    return Volume(sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), direction)

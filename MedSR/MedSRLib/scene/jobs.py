@@ -106,7 +106,7 @@ class ImageJob(NodeJob):
 
     def _ports(self) -> tuple[dict[str, Path], dict[str, Path]]:
         inputs = {"volume": self._export()}
-        self.warnings = _transform_warning(self.source)
+        self.warnings = transform_warning(self.source)
         outputs = {"volume": self.files.path("output.nrrd")}
         if self.wants_fidelity:
             outputs["fidelity"] = self.files.path("fidelity.nrrd")
@@ -163,7 +163,8 @@ class ImageJob(NodeJob):
         return None
 
 
-def _transform_warning(node: Any) -> tuple[str, ...]:
+def transform_warning(node: Any) -> tuple[str, ...]:
+    """What the user should know where a volume lies under a transform."""
     transform = node.GetParentTransformNode()
     if transform is None:
         return ()

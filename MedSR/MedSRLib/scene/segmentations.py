@@ -15,6 +15,7 @@ from ..volume import Volume
 from .nodes import add_node, volume_from_node
 
 LABELMAP = "Binary labelmap"
+DEFAULT_COLOUR = (230, 180, 51)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,21 @@ def labels_from_segmentation(node: Any, reference: Any) -> tuple[Volume, tuple[S
     overlap = node.GetSegmentation().GetNumberOfLayers(LABELMAP) > 1
     warnings = (f"{node.GetName()}: segments may overlap; where they do the later one was kept.",) if overlap else ()
     return labels.with_(meta={"warnings": warnings}), tuple(_describe(node, i + 1, name) for i, name in enumerate(ids))
+
+
+def named(labels: Volume, segments: Sequence[Segment]) -> Volume:
+    """The labels with what the files and the tasks know of segments: their names and colours."""
+    colours = {s.label: tuple(round(255 * part) for part in s.color) for s in segments}
+    return labels.with_(meta={"segments": {s.label: s.name for s in segments}, "segment_colours": colours})
+
+
+def segments_of(labels: Volume) -> tuple[Segment, ...]:
+    """The segments that a label Volume names."""
+    names, colours = labels.meta.get("segments", {}), labels.meta.get("segment_colours", {})
+    return tuple(
+        Segment(label, f"Segment_{label}", str(name), tuple(part / 255 for part in colours.get(label, DEFAULT_COLOUR)))
+        for label, name in names.items()
+    )
 
 
 def _segment_ids(node: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
     return rows[0], rows[1:]
 
 
-def add_table(scene: Any, columns: Sequence[str], rows: Sequence[Sequence[str]], name: str) -> Any:
+def add_table(scene: Any, columns: Sequence[str], rows: Sequence[Sequence[str]], name: str, task: str = "evaluate_slices") -> Any:
     """A new table node; a column of numbers becomes a numeric column, any other one text."""
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name))
     node.SetUseColumnTitleAsColumnHeader(True)
@@ -36,8 +37,21 @@ def add_table(scene: Any, columns: Sequence[str], rows: Sequence[Sequence[str]],
     for i, column in enumerate(columns):
         table.AddColumn(_column(column, [row[i] if i < len(row) else "" for row in rows]))
     node.SetAndObserveTable(table)
-    write(node, {"task": "evaluate_slices"})
+    write(node, {"task": task})
     return node
+
+
+def text_of(node: Any) -> str:
+    """A table node as CSV; a cell without a number is empty, as it was in the file that was read."""
+    table = node.GetTable()
+    columns = range(table.GetNumberOfColumns())
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([table.GetColumnName(c) for c in columns])
+    for row in range(table.GetNumberOfRows()):
+        values = [table.GetValue(row, c) for c in columns]
+        writer.writerow([v.ToString() if v.IsString() else "" if np.isnan(v.ToDouble()) else repr(v.ToDouble()) for v in values])
+    return text.getvalue()
 
 
 def _column(name: str, values: Sequence[str]) -> Any:
