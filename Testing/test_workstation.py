@@ -309,12 +309,27 @@ def test_downloads_hold_the_volume_where_it_lies(with_result, tmp_path):
     assert provenance["task"] == "interpolate_slices"
 
 
+def move_in_the_first_view(page) -> None:
+    box = page.tab.locator(".layout-grid-item").nth(0).bounding_box()
+    for step in range(3):
+        page.tab.mouse.move(box["x"] + box["width"] / 2 + 5 * step, box["y"] + box["height"] / 2)
+    page.tab.wait_for_selector("#probe")
+
+
+def test_what_is_typed_while_the_server_is_busy_is_what_it_gets(with_result, tmp_path):
+    """Half of such paths reached the server after the key that opens them, and opened nothing."""
+    for number in range(8):
+        with_result.tab.click("#cursor")
+        move_in_the_first_view(with_result)
+        with_result.tab.click("#cursor")
+        with_result.open_path(tmp_path / f"absent_{number}.nrrd")
+        with_result.tab.wait_for_selector(f"#load-message:has-text('absent_{number}')", timeout=30 * SECONDS)
+    with_result.tab.fill("#path", "")
+
+
 def test_the_cursor_says_what_lies_under_it(with_result):
     with_result.tab.click("#cursor")
-    box = with_result.tab.locator(".layout-grid-item").nth(0).bounding_box()
-    for step in range(3):
-        with_result.tab.mouse.move(box["x"] + box["width"] / 2 + 5 * step, box["y"] + box["height"] / 2)
-    with_result.tab.wait_for_selector("#probe")
+    move_in_the_first_view(with_result)
     text = with_result.tab.inner_text("#probe")
     assert re.fullmatch(r"original \d+ · result \d+ · expected error [\d.]+", text)
     with_result.tab.click("#cursor")

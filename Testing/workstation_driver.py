@@ -108,7 +108,6 @@ class Page:
 
     def run_to_result(self) -> None:
         """A click on the task's button, and the wait for what it makes. `progress` keeps what the bar said meanwhile."""
-        self.tab.wait_for_timeout(200)  # as a person would: what was set last is on its way to the server
         self.tab.click("#run")
         for _ in range(2 * PATIENT // 50):
             text, done = self.tab.evaluate("[document.querySelector('#progress')?.innerText ?? '', !!document.querySelector('#result')]")

@@ -49,8 +49,10 @@ def draw(items: list[Prepared], methods: dict[str, ct_methods.Method], path: Pat
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    wide = len(methods) + 2
-    figure, axes = plt.subplots(len(ROWS), wide, figsize=(1.6 * wide, 1.6 * len(ROWS) + 0.36), dpi=110, squeeze=False)
+    wide, lines = len(methods) + 2, 1 + max(name.count(", ") for name in methods)
+    head = 0.12 * (lines + 1)  # inches
+    high = 1.6 * len(ROWS) + head
+    figure, axes = plt.subplots(len(ROWS), wide, figsize=(1.6 * wide, high), dpi=110, squeeze=False)
     for number, (line, label) in enumerate(zip(axes, ROWS.values(), strict=True)):
         index, rows, cols = crop(items, label)
         for axis, (title, image) in zip(line, columns(items[index], methods).items(), strict=True):
@@ -58,7 +60,7 @@ def draw(items: list[Prepared], methods: dict[str, ct_methods.Method], path: Pat
             axis.set_axis_off()
             if number == 0:
                 axis.set_title(title.replace(", ", ",\n"), fontsize=7)
-    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - 0.36 / (1.6 * len(ROWS) + 0.36), 0.02, 0.02)
+    figure.subplots_adjust(0.005, 0.005, 0.995, 1 - head / high, 0.02, 0.02)
     figure.savefig(path)
     plt.close(figure)
     _grey(path)

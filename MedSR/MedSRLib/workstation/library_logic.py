@@ -44,7 +44,7 @@ class LibraryLogic(BaseLogic[LibraryState]):
         ]
 
     def set_ui(self, ui: LibraryUI) -> None:
-        ui.path_entered.connect(self.open_path)
+        ui.path_entered.connect(lambda: self.open_path(self.data.path))
         ui.sample_clicked.connect(self._open_sample)
         ui.series_chosen.connect(self._open_chosen_series)
         ui.entry_clicked.connect(self.select)
@@ -102,10 +102,10 @@ class LibraryLogic(BaseLogic[LibraryState]):
         self.data.series_choice = choices[0].uid
         self.data.series_open = True
 
-    def _open_chosen_series(self, uid: str) -> None:
+    def _open_chosen_series(self) -> None:
         self.data.series_open = False
         if self._waiting is not None:
-            create_task(self.load([self._waiting], uid))
+            create_task(self.load([self._waiting], self.data.series_choice))
 
     def add(self, entry: Entry) -> Entry:
         """List an image, give it a node, and show it."""

@@ -33,9 +33,9 @@ class LibraryState:
 class LibraryUI:
     """Widgets only; what they mean is in library_logic.py."""
 
-    path_entered = Signal(str)
+    path_entered = Signal()
     sample_clicked = Signal(str)
-    series_chosen = Signal(str)
+    series_chosen = Signal()
     entry_clicked = Signal(str)
     entry_closed = Signal(str)
 
@@ -47,14 +47,13 @@ class LibraryUI:
         name = self.typed_state.name
         html.Div("Images", classes="medsr-heading")
         self._open_buttons(name)
-        typed = (self.path_entered.emit, f"[{name.path}]")  # sent along: the state may reach the server after the event
         v3.VTextField(
             v_model=(name.path,),
             placeholder="or a path on this computer",
             hide_details=True,
             append_inner_icon="mdi-arrow-right-circle",
-            click_appendInner=typed,
-            enter=typed,
+            click_appendInner=self.path_entered.emit,
+            enter=self.path_entered.emit,
             __events=[("enter", "keydown.enter")],
             id="path",
             classes="mb-2",
@@ -153,5 +152,4 @@ class LibraryUI:
             with v3.VCardActions():
                 v3.VSpacer()
                 v3.VBtn("Cancel", variant="text", click=f"{name.series_open} = false")
-                chosen = (self.series_chosen.emit, f"[{name.series_choice}]")
-                v3.VBtn("Open", color="primary", variant="flat", click=chosen, id="series-open")
+                v3.VBtn("Open", color="primary", variant="flat", click=self.series_chosen.emit, id="series-open")

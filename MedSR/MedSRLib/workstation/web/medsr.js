@@ -1,4 +1,5 @@
-// Files from the user's disk to the server: the picker, drag and drop (folders too), and one upload with its progress.
+// Files from the user's disk to the server: the picker, drag and drop (folders too), and one upload with its progress. And the order
+// in which values and events reach the server.
 window.medsr = (() => {
   const set = (name, value) => window.trame && window.trame.state.set(name, value);
   const names = { percent: "LibraryState__upload_percent", message: "LibraryState__message" }; // as library_ui.py has them
@@ -58,6 +59,25 @@ window.medsr = (() => {
   window.addEventListener("dragleave", (e) => { if (holdsFiles(e) && --depth <= 0) { depth = 0; document.body.classList.remove("medsr-dragging"); } });
   window.addEventListener("dragover", (e) => { if (holdsFiles(e)) e.preventDefault(); });
   window.addEventListener("drop", (e) => { depth = 0; if (holdsFiles(e)) drop(e).catch(() => set(names.message, "What was dropped cannot be read; give its path instead.")); });
+
+  // trame keeps what was typed or chosen back while an earlier event is under way, but not the next event, which would then meet
+  // old values on the server: a path not yet there, the option before. Events wait here until the values have gone.
+  function sendValuesFirst(trame) {
+    const plain = trame.trigger;
+    trame.trigger = async (...event) => {
+      while (trame.state.dirtyKeys.size && trame.client.isConnected()) {
+        await trame.state.flush();
+        if (trame.state.dirtyKeys.size) await new Promise((done) => setTimeout(done, 5));
+      }
+      return plain(...event);
+    };
+  }
+
+  const waiting = setInterval(() => {
+    if (!window.trame) return;
+    clearInterval(waiting);
+    sendValuesFirst(window.trame);
+  }, 20);
 
   return { pick };
 })();
