@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 TITLE = "Register slide to MRI"
 VERB = "register-slide"
 SUMMARY = "Lay a histology slide on its MRI slice: transform, outlines as labels on the MRI, fused image, Dice."
-METHODS = ("mask",)
+METHODS = ("auto", "pictures", "mask")
 ORIENTATIONS = ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270")
 """f mirrors the slide left to right first; then it is turned clockwise by so many degrees, as seen beside the MRI's usual view."""
 LANDMARK_USES = ("start", "correction")
+TRANSFORM_USES = ("start", "result")
 
 INPUTS = (
     Port("mri", "volume", "The MRI (NRRD, NIfTI, MHA, a DICOM file or folder), or the gland's mask alone."),
@@ -34,6 +35,7 @@ INPUTS = (
         "Pairs of points: CSV with slide_x, slide_y (pixels of the finest level) and lps_x, lps_y, lps_z (mm).",
         required=False,
     ),
+    Port("transform", "file", "A linear transform of an earlier run, or of a slide laid by hand (.h5, .tfm).", required=False),
     Port("case", "file", "The case's description: JSON that says how each slide is flipped and turned.", required=False),
 )
 OUTPUTS = (
@@ -52,6 +54,12 @@ OUTPUTS = (
 class Options:
     """What a user may choose. The same fields are the command's flags, the browser's form and the Slicer page."""
 
+    method: str = option(
+        "auto",
+        "pictures compares what slide and MRI show, mask lays the gland's outline on the gland's mask; auto takes what is there, both "
+        "where both are.",
+        choices=METHODS,
+    )
     slice: int = option(-1, "The MRI slice, counted from 0; -1 searches all that hold enough of the gland.", minimum=-1)
     slide_slice: int = option(-1, "Which slice of a label volume is the slide, where several hold labels.", minimum=-1)
     mpp_um: float = option(
@@ -73,8 +81,18 @@ class Options:
     landmarks_as: str = option(
         "start", "start begins at the landmarks; correction applies them to what the masks found.", choices=LANDMARK_USES
     )
+    transform_as: str = option(
+        "start", "start begins at the given transform; result keeps it as it is, carries the outlines and scores.", choices=TRANSFORM_USES
+    )
     opacity: float = option(
         0.5, "Of the slide in the fused image: 0 shows the MRI's brightness, 1 the slide alone.", minimum=0.0, maximum=1.0
+    )
+    fused_um: float = option(
+        0.0,
+        "Pixel of the fused pyramid (OME-TIFF); 0 makes its longer side 2000 pixels, as published.",
+        unit="µm",
+        minimum=0.0,
+        maximum=10000.0,
     )
     accept_any: bool = option(False, "Give the result even where the sanity checks refuse it.", advanced=True)
 
