@@ -78,9 +78,9 @@ class PatchEmbed(nn.Module):
 class DinoVit(nn.Module):
     """Image (n, 1 or channels, h, w) → tokens; h and w are multiples of `patch`.
 
-    size: of SIZES. side: pixels a side for which positions are kept, 224 as published. A single channel is repeated, so that
-    MRI and slides, and weights trained on colour photographs, need the same network. Intensities: about 0 to 1. Raises ValueError for an unknown size,
-    a side that is no multiple of patch, and images that cannot be cut into patches or have other channels.
+    size: of SIZES. side: pixels a side for which positions are kept, 224 as published. Intensities: about 0 to 1. A single channel
+    is repeated, so that MRI and slides, and weights trained on colour photographs, need the same network.
+    Raises ValueError for an unknown size, a side that is no multiple of patch, and images that cannot be cut into patches or have other channels.
     """
 
     def __init__(self, size: str = "compact", patch: int = 16, side: int = 224, channels: int = 3) -> None:
@@ -92,8 +92,10 @@ class DinoVit(nn.Module):
         self.patch_embed = PatchEmbed(channels, self.width, patch)
         self.cls_token = nn.Parameter(torch.empty(1, 1, self.width))
         self.pos_embed = nn.Parameter(torch.empty(1, self.places**2 + 1, self.width))
-        for name, values in (("mean", MEAN), ("deviation", DEVIATION)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.blocks = nn.ModuleList(Block(self.width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(self.width, eps=1e-6)
         self._initialise()
