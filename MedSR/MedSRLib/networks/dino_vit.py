@@ -80,7 +80,8 @@ class DinoVit(nn.Module):
 
     size: of SIZES. side: pixels a side for which positions are kept, 224 as published. Intensities: about 0 to 1. A single channel
     is repeated, so that MRI and slides, and weights trained on colour photographs, need the same network.
-    Raises ValueError for an unknown size, a side that is no multiple of patch, and images that cannot be cut into patches or have other channels.
+    Raises ValueError for an unknown size, a side that is no multiple of patch, and images that cannot be cut into patches or have
+    other channels.
     """
 
     def __init__(self, size: str = "compact", patch: int = 16, side: int = 224, channels: int = 3) -> None:
