@@ -6,6 +6,7 @@ from coarse to fine (registration_fit.py); the score of the finest resolution de
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,9 @@ STRAIGHT_MM = 0.3
 """Unevenness of a straight side."""
 
 
+Prepared = tuple[np.ndarray, tuple[float, float], np.ndarray, np.ndarray, float, np.ndarray | None]
+
+
 @dataclass(frozen=True, eq=False)
 class Match:
     """affine: (2, 3), MRI → slide, (x, y) in mm from each picture's middle. orientation: as registration_search.orientation.
@@ -58,26 +62,49 @@ class Match:
 
 def match(
     mri: np.ndarray, mri_mm: tuple[float, float], slide: np.ndarray, slide_mm: float, tissue: np.ndarray,
-    gland: np.ndarray | None = None, scale: float = 1.0,
+    gland: np.ndarray | None = None, scale: float = 1.0, *, start: np.ndarray | None = None, orientations: Collection[str] = (),
 ) -> Match:  # fmt: skip
     """The affine from an MRI slice to a slide's picture, decided by the pictures.
 
     mri: (h, w), any units. mri_mm: its pixel (x, y). slide: (h, w, 3) or grey (h, w) uint8, pixels of slide_mm, best 0.1 to 0.2.
     tissue: (h, w) bool of the slide. gland: (h, w) bool of the MRI, where known. scale: expected mm on the slide per mm on the MRI;
     0.8 to 1.25 times that is searched. About 2 s for a field of 77 mm, more for a larger one without a gland.
+    start: (2, 3) as Match.affine, from where it is refined and nothing else is tried; its own scale is then the expected one.
+    orientations: those that are tried, all where empty. The lead is infinite where no other flip was tried.
     Raises InputError for masks of another size or empty ones, and for an MRI that is constant or not finite.
     """
+    given, offset = _prepared(mri, mri_mm, slide, slide_mm, tissue, gland)
+    levels = [Level(*given, *level) for level in LEVELS_MM]
+    if start is None:
+        found = _starts([one for one in Search(*given).candidates(scale) if not orientations or one.orientation in orientations])
+    else:
+        first = np.column_stack([start[:, :2], start[:, 2] + start[:, :2] @ offset])
+        found, scale = {orientation(first): [Candidate(first, 0.0)]}, float(np.sqrt(abs(np.linalg.det(start[:, :2]))))
+    finalists = [_finalist(starts, levels, scale) for starts in found.values()]
+    return _decided(finalists, levels[-1], given[3], given[4], scale, offset)
+
+
+def glance(
+    mri: np.ndarray, mri_mm: tuple[float, float], slide: np.ndarray, slide_mm: float, tissue: np.ndarray,
+    gland: np.ndarray | None = None, scale: float = 1.0, *, orientations: Collection[str] = (),
+) -> float:  # fmt: skip
+    """The best score of the search alone, without refinement: to choose among slices of one MRI. Given and raised: as by `match`."""
+    given, _ = _prepared(mri, mri_mm, slide, slide_mm, tissue, gland)
+    found = Search(*given).candidates(scale)
+    return next((one.score for one in found if not orientations or one.orientation in orientations), 0.0)
+
+
+def _prepared(
+    mri: np.ndarray, mri_mm: tuple[float, float], slide: np.ndarray, slide_mm: float, tissue: np.ndarray, gland: np.ndarray | None
+) -> tuple[Prepared, np.ndarray]:
+    """(what Search and Level take, where the middle of the MRI's part that is searched lies, (2,) mm)."""
     _check(mri, slide, tissue, gland)
     offset = np.zeros(2)
     image = np.ascontiguousarray(mri, np.float32)
     if gland is not None:
         image, gland, offset = _around(image, gland, mri_mm)
     shares, inside, pixel_mm = _slide(slide, tissue, slide_mm)
-    given = image, mri_mm, shares, inside, pixel_mm, gland
-    levels = [Level(*given, *level) for level in LEVELS_MM]
-    starts = _starts(Search(*given).candidates(scale))
-    finalists = [_finalist(starts[name], levels, scale) for name in starts]
-    return _decided(finalists, levels[-1], inside, pixel_mm, scale, offset)
+    return (image, mri_mm, shares, inside, pixel_mm, gland), offset
 
 
 def _check(mri: np.ndarray, slide: np.ndarray, tissue: np.ndarray, gland: np.ndarray | None) -> None:

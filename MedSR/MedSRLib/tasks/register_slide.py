@@ -104,6 +104,7 @@ class Paths:
     slide: Path
     outlines: Path | None = None
     landmarks: Path | None = None
+    transform: Path | None = None
     case: Path | None = None
 
 
@@ -151,18 +152,20 @@ def register_slide(
     mri_mask: Volume | None = None,
     outlines: Path | None = None,
     landmarks: Path | None = None,
+    transform: Path | None = None,
     case: Path | None = None,
     progress: Progress = Progress(),
 ) -> Result:
-    """Lay a slide on one slice of an MRI, driven by the gland on both.
+    """Lay a slide on one slice of an MRI, driven by what both pictures show, by the gland on both, or by both.
 
     mri: one frame; a volume of one value beside 0 is a mask alone. slide: a path, since a slide is too large to be held; so are
-    outlines, landmarks and case. Nothing is resampled but the fused image. The transform maps the slide's frame (mm, geometry_slice.py)
-    to LPS mm. Raises InputError for what cannot be registered or is refused by the sanity checks, OptionError, DependencyError.
+    outlines, landmarks, transform and case. Nothing is resampled but the fused image. The transform maps the slide's frame (mm,
+    geometry_slice.py) to LPS mm. Raises InputError for what cannot be registered or is refused by the sanity checks, OptionError,
+    DependencyError.
     """
     from ..volume import frames_of
     from .slide_engine import run
 
     validate(options)
-    paths = Paths(Path(slide), outlines, landmarks, case)
+    paths = Paths(Path(slide), outlines, landmarks, transform, case)
     return run(frames_of(mri), options, paths, mri_mask, progress)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, OptionError
-from ..geometry_slice import slice_plane, slide_frame
+from ..errors import InputError
+from ..geometry_slice import slide_frame
 from ..geometry_warp import Placement
 from ..io.dicom_seg import can_refer
 from ..io.landmarks import Landmarks, read_landmarks
@@ -23,9 +23,10 @@ from ..run import Progress
 from ..volume import Volume
 from . import slide_landmarks, slide_outputs
 from .register_slide import Options, Paths, Result
-from .slide_gate import Verdict, judge
+from .slide_gate import Verdict, doubted, judge
 from .slide_input import MriSide, SlideSide, mri_side, slide_side
-from .slide_search import Found, search
+from .slide_place import place, started, way
+from .slide_search import Found
 
 UNDETERMINED = (
     "which way round the slide lies cannot be told from outlines alone, a mirrored or turned slide fits as well: give the orientation, "
@@ -37,16 +38,17 @@ def run(frames: Sequence[Volume], given: Options, paths: Paths, mri_mask: Volume
     """See register_slide.register_slide."""
     options = _oriented(given, paths)
     mri = mri_side(frames, mri_mask)
+    by = way(options, paths, mri)
     points = None if paths.landmarks is None else read_landmarks(paths.landmarks)
     with ExitStack() as stack:
         progress(0.0, "Reading the slide")
-        side = slide_side(paths.slide, paths.outlines, options, *_known(mri, options), stack)
-    progress(0.1, "Searching")
-    gland = side.gland.moved(slide_frame(side.mpp_um))
-    found = search(gland, mri, options, _start(points, side, mri, options), progress.part(0.1, 0.6))
+        side = slide_side(paths.slide, paths.outlines, options, mri.known(-1 if by == "given" else options.slice), stack)
+        progress(0.1, "Searching")
+        gland, start = side.gland.moved(slide_frame(side.mpp_um)), started(paths, points, side, mri, options)
+        found = place(by, gland, mri, side, options, start, progress.part(0.1, 0.6))
     placement = _refined(gland, found, points, side, options, progress.part(0.6, 0.9))
     progress(0.9, "Carrying the outlines along")
-    return _result(mri, side, found, placement, points, options)
+    return _result(mri, side, found, placement, points, options, by)
 
 
 def _oriented(options: Options, paths: Paths) -> Options:
@@ -57,52 +59,39 @@ def _oriented(options: Options, paths: Paths) -> Options:
     return replace(options, orientation="f0" if mirrored else "r0", rotation_deg=options.rotation_deg + degrees)
 
 
-def _known(mri: MriSide, options: Options) -> tuple[tuple[float, float], float]:
-    """(sides of the gland's box in mm, its area in mm²) on the slice asked for, else on the slice with the most of it."""
-    index = options.slice if options.slice >= 0 else int(mri.mask.sum((1, 2)).argmax())
-    plane = slice_plane(mri.volume, index)
-    at = np.argwhere(mri.mask[index])
-    if not len(at):
-        raise InputError(f"the mask is empty on slice {index}", where="MRI", fix="choose a slice that holds the gland")
-    height, width = (np.ptp(at, axis=0) + 1) * plane.spacing_mm[::-1]
-    return (float(width), float(height)), len(at) * float(np.prod(plane.spacing_mm))
-
-
-def _start(points: Landmarks | None, side: SlideSide, mri: MriSide, options: Options) -> np.ndarray | None:
-    """The landmarks' affine, where they are to start from; the slice is then the one that was named, or the nearest to them."""
-    if points is None or options.landmarks_as != "start":
-        return None
-    if options.slice < 0:
-        raise OptionError("landmarks belong to one slice", where="{slice}", fix="say which")
-    return slide_landmarks.start(points, side.mpp_um, slice_plane(mri.volume, options.slice))
-
-
 def _refined(gland: Outline, found: Found, points: Landmarks | None, side: SlideSide, options: Options, progress: Progress) -> Placement:
     """The affine, corrected by landmarks where asked, with a warp where asked."""
-    plane, in_plane = found.target.plane, found.fit.in_plane
+    plane, in_plane = found.plane, found.fit.in_plane
     if points is not None and options.landmarks_as == "correction":
         in_plane = slide_landmarks.corrected(in_plane, points, side.mpp_um, plane)
     if not options.deformable:
         return Placement(plane, in_plane)
+    if found.target is None:
+        raise InputError("bending needs the gland's mask on this slice of the MRI", where="MRI", fix="give {mri_mask}")
     from .slide_warp import fit_warp
 
     progress(0.0, "Bending")
     return Placement(plane, in_plane, fit_warp(gland, in_plane, found.target))
 
 
-def _result(mri: MriSide, side: SlideSide, found: Found, placement: Placement, points: Landmarks | None, options: Options) -> Result:
+def _result(
+    mri: MriSide, side: SlideSide, found: Found, placement: Placement, points: Landmarks | None, options: Options, by: str
+) -> Result:
     linear = Placement(placement.plane, placement.in_plane)
-    reference = found.target.mask
+    reference = None if found.target is None else found.target.mask
     moved = [slide_outputs.carried(outline, placement, side.mpp_um) for outline in side.outlines]
     rows = [slide_outputs.scores(m, placement, reference if i == 0 else None) for i, m in enumerate(moved)]
     straight = slide_outputs.scores(slide_outputs.carried(side.gland, linear, side.mpp_um), linear, reference)
     jacobian = None if placement.warp is None else placement.warp.jacobian
     scale_known = side.mpp_source != "gland"
-    verdict = judge(placement.in_plane, straight["dice"], found.fit.orientation[0] == "f", scale_known, jacobian)
+    mirrored = (found.fit.orientation[0] == "f") != (np.linalg.det(placement.plane.view) < 0)
+    verdict = judge(placement.in_plane, straight["dice"], mirrored, scale_known, jacobian)
+    if found.match is not None and not found.warnings:
+        doubted(verdict, found.match, by == "pictures")
     if verdict.refusals and not options.accept_any:
         fix = "check that slide, slice and mask belong together, or give {orientation}, {mpp} or landmarks"
         raise InputError("no believable place for the slide was found: " + "; ".join(verdict.refusals), where="slide", fix=fix)
-    facts = _facts(side, found, placement, verdict, straight, rows)
+    facts = _facts(side, found, placement, verdict, straight, rows) | {"method": by}
     if points is not None:
         facts["landmarks"] = slide_landmarks.remaining(placement, points, side.mpp_um)
     draw = partial(_fused, side, moved[0], placement, mri, options.opacity)
@@ -133,12 +122,18 @@ def _facts(
     side: SlideSide, found: Found, placement: Placement, verdict: Verdict, straight: dict[str, Any], rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     scale = verdict.figures["scale"]
-    warnings = [*side.warnings, *([] if found.determined else [UNDETERMINED]), *verdict.reasons]
+    untold = [UNDETERMINED] if found.decided == "overlap" and not found.warnings else []
+    warnings = [*side.warnings, *found.warnings, *untold, *verdict.reasons]
     facts: dict[str, Any] = {
-        "method": "mask",
         "slice": placement.plane.index,
         "slices": {str(k): v for k, v in found.slices.items()},
-        "orientation": {"chosen": found.fit.orientation, "determined": found.determined, "scores": found.orientations},
+        "orientation": {
+            "chosen": found.fit.orientation,
+            "determined": found.determined,
+            "decided_by": found.decided,
+            "scores": found.orientations,
+        },
+        "placed_by": found.placed,
         "slide_to_patient": placement.matrix.tolist(),
         "in_plane": placement.in_plane.tolist(),
         "mpp": {
@@ -157,7 +152,10 @@ def _facts(
         "outlines": rows,
         "warnings": warnings,
     }
+    if found.match is not None:
+        facts["pictures"] = {"grade": found.match.grade, "doubts": list(found.match.doubts), **vars(found.match.judged)}
     if placement.warp is not None:
+        assert found.target is not None
         facts["warp"] = _warp_facts(placement, found.target.mask)
     return facts
 

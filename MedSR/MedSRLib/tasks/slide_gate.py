@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..registration import Match
+
 SCALE = (1.25, 1.6)
 """Times larger or smaller than the slide's own pixel size says: doubtful, refused. Fixed tissue shrinks by 5 to 20 %."""
 STRETCH = (1.7, 2.5)
@@ -45,10 +47,9 @@ class Verdict:
             (self.doubts if value > limits[1] else self.refusals).append(sentence)
 
 
-def judge(in_plane: np.ndarray, dice: float, mirrored: bool, scale_known: bool, jacobian: np.ndarray | None) -> Verdict:
-    """in_plane: 3x3, slide mm to plane mm. mirrored: whether the orientation is. scale_known: whether the slide's mm are its own.
-
-    jacobian: of the warp, None without one.
+def judge(in_plane: np.ndarray, dice: float | None, mirrored: bool, scale_known: bool, jacobian: np.ndarray | None) -> Verdict:
+    """in_plane: 3x3, slide mm to plane mm. dice: of the gland, None where it was not drawn. mirrored: whether the affine should turn the
+    slide over beside the slice's rows and columns. scale_known: whether the slide's mm are its own. jacobian: of the warp, or None.
     """
     verdict, linear = Verdict(), in_plane[:2, :2]
     if not np.isfinite(in_plane).all():
@@ -60,7 +61,8 @@ def judge(in_plane: np.ndarray, dice: float, mirrored: bool, scale_known: bool, 
     verdict.above("scale_off", max(scale, 1 / scale), SCALE, f"the slide had to be scaled by {scale:.2f} to fit the gland")
     verdict.figures["scale"] = scale
     verdict.above("stretch", long / short, STRETCH, f"the slide is stretched {long / short:.2f} times more one way than the other")
-    verdict.below("overlap", dice, OVERLAP, f"the glands overlap by a Dice of {dice:.2f} only")
+    if dice is not None:
+        verdict.below("overlap", dice, OVERLAP, f"the glands overlap by a Dice of {dice:.2f} only")
     if (verdict.figures["determinant"] < 0) != mirrored:
         verdict.refusals.append("the slide was turned over on the way")
     if jacobian is not None:
@@ -69,3 +71,12 @@ def judge(in_plane: np.ndarray, dice: float, mirrored: bool, scale_known: bool, 
     if not scale_known:
         verdict.doubts.append("the scale is taken from the gland itself, so it cannot be checked against the slide's pixel size")
     return verdict
+
+
+def doubted(verdict: Verdict, match: Match, alone: bool) -> None:
+    """Add what the pictures leave in doubt. alone: whether nothing but them says where the slide lies: several doubts then refuse it."""
+    verdict.figures |= {"explained": match.judged.explained, "alike": match.judged.alike}
+    if np.isfinite(match.lead):  # infinite where no other flip was tried
+        verdict.figures["lead"] = match.lead
+    refused = alone and len(match.doubts) > 1
+    (verdict.refusals if refused else verdict.doubts).extend(match.doubts)

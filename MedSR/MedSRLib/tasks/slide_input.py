@@ -13,6 +13,7 @@ from .. import tissue
 from ..errors import InputError, OptionError
 from ..geometry import same_grid
 from ..geometry_plane import window
+from ..geometry_slice import slice_plane
 from ..io.outline_files import VOLUMES, OutlineFile, read_outlines
 from ..io.outline_trace import polygons_of
 from ..io.series import stem_of, suffix_of
@@ -25,17 +26,35 @@ from .register_slide import Options
 OUTLINES_ALONE = (*VOLUMES, ".geojson", ".json", ".xml")
 """Endings of what is no picture: given as the slide, it is the slide's outlines."""
 GLAND_NAMES = ("prostate", "gland", "capsule", "cap", "whole gland", "prostate gland", "whole prostate")
+USUAL_MM = 50.0
+"""Longest side of a prostate, for the sizes of dust and clefts where nothing better is known."""
+Known = tuple[tuple[float, float], float] | None
 OVERVIEW_PIXELS = 1500
 """Longest side of the picture that the tissue is looked for on."""
 
 
 @dataclass(frozen=True)
 class MriSide:
-    """volume: as given. mask: (z, y, x) bool. picture: whether the volume is more than the mask."""
+    """volume: as given. mask: (z, y, x) bool of the gland, None where nobody drew it. picture: whether the volume is more than a mask."""
 
     volume: Volume
-    mask: np.ndarray
+    mask: np.ndarray | None
     picture: bool
+
+    def known(self, index: int) -> tuple[tuple[float, float], float] | None:
+        """(sides of the gland's box in mm, its area in mm²) on a slice, or where that is negative on the one with the most of it.
+
+        None without a mask. Raises InputError where the gland is not on the slice that was asked for.
+        """
+        if self.mask is None:
+            return None
+        k = index if index >= 0 else int(self.mask.sum((1, 2)).argmax())
+        plane, at = slice_plane(self.volume, k), np.argwhere(self.mask[k])
+        if not len(at):
+            there = np.flatnonzero(self.mask.any((1, 2)))
+            raise InputError(f"the mask is empty on slice {k}", where="MRI", fix=f"choose one of {there[0]} to {there[-1]}")
+        height, width = (np.ptp(at, axis=0) + 1) * plane.spacing_mm[::-1]
+        return (float(width), float(height)), len(at) * float(np.prod(plane.spacing_mm))
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,7 @@ class SlideSide:
 
 
 def mri_side(frames: Sequence[Volume], mri_mask: Volume | None) -> MriSide:
-    """The MRI and its gland. Raises InputError for a 4-D image, and where there is no mask, an empty one, or one on another grid."""
+    """The MRI and its gland. Raises InputError for a 4-D image, and where the mask is empty or on another grid."""
     if len(frames) > 1:
         raise InputError(f"the MRI holds {len(frames)} frames, and a slide lies on one", where="MRI", fix="give one of them")
     volume = frames[0]
@@ -66,7 +85,7 @@ def mri_side(frames: Sequence[Volume], mri_mask: Volume | None) -> MriSide:
     picture = not _is_mask(volume)
     mask = volume if mri_mask is None and not picture else mri_mask
     if mask is None:
-        raise InputError("the gland's mask on the MRI is missing", where=name, fix="give {mri_mask}, a label volume on the MRI's grid")
+        return MriSide(volume, None, picture)
     if not same_grid(volume, mask):
         raise InputError("the mask does not lie on the MRI's grid", where=str(mask.meta.get("name", "mask")), fix="export it on that grid")
     inside = np.asarray(mask.array) != 0
@@ -75,16 +94,22 @@ def mri_side(frames: Sequence[Volume], mri_mask: Volume | None) -> MriSide:
     return MriSide(volume, inside, picture)
 
 
+def is_outlines(path: Path) -> bool:
+    """Whether what was given as the slide is no picture."""
+    return suffix_of(path) in OUTLINES_ALONE
+
+
 def _is_mask(volume: Volume) -> bool:
     values = np.unique(volume.array)
     return len(values) <= 2 and values[0] == 0
 
 
-def slide_side(
-    path: Path, outlines: Path | None, options: Options, known_mm: tuple[float, float], known_mm2: float, stack: ExitStack
-) -> SlideSide:
-    """Read the slide. known_mm, known_mm2: box and area of the gland on its MRI slice. stack: closes the slide's file at its end."""
-    alone = suffix_of(path) in OUTLINES_ALONE
+def slide_side(path: Path, outlines: Path | None, options: Options, known: Known, stack: ExitStack) -> SlideSide:
+    """Read the slide. known: box (mm) and area (mm²) of the gland on its MRI slice, None where there is no mask of it.
+
+    stack: closes the slide's file at its end. Raises InputError where nothing says how large the slide's pixels are.
+    """
+    alone = is_outlines(path)
     slide = None if alone else stack.enter_context(open_slide(path))
     size = None if slide is None else slide.size
     number = options.slide_slice if options.slide_slice >= 0 else None
@@ -96,9 +121,9 @@ def slide_side(
     source = "outline"
     if gland is None:
         assert slide is not None
-        gland, more = _tissue_outline(slide, known_mm)
+        gland, more = _tissue_outline(slide, options, known)
         said, source = said + list(more), "tissue"
-    mpp, mpp_source, check = _mpp(options, slide, files, gland, known_mm, known_mm2)
+    mpp, mpp_source, check = _mpp(options, slide, files, gland, known)
     said += [check.warning] if check.warning else []
     others = tuple(outline for outline in drawn if outline is not gland)
     return SlideSide(gland, (gland, *others), slide, mpp, mpp_source, source, check, tuple(said))
@@ -129,13 +154,14 @@ def _drawn_gland(drawn: Sequence[Outline], options: Options, alone: bool) -> Out
     return max(drawn, key=lambda outline: outline.area_px) if alone else None
 
 
-def _tissue_outline(slide: Slide, known_mm: tuple[float, float]) -> tuple[Outline, tuple[str, ...]]:
+def _tissue_outline(slide: Slide, options: Options, known: Known) -> tuple[Outline, tuple[str, ...]]:
     """The tissue on a slide as one outline. Its sizes in µm follow from the gland's where the slide's own cannot be right."""
     step = max(1.0, max(slide.size) / OVERVIEW_PIXELS)
     grid = window(slide.box, (step, step))
-    stated = None if slide.mpp_um is None else float(np.mean(slide.mpp_um))
+    stated = options.mpp_um or (None if slide.mpp_um is None else float(np.mean(slide.mpp_um)))
     whole = plausible_mpp(stated, (float(slide.size[0]), float(slide.size[1])))
-    mpp = stated if whole.plausible and stated else max(known_mm) * 1000 / max(slide.size)
+    # The slide's picture, where nobody says more, is taken to be as long as the gland, or as a usual one.
+    mpp = stated if stated and (whole.plausible or options.mpp_um) else max(known[0] if known else (USUAL_MM,)) * 1000 / max(slide.size)
     found = tissue.find(slide.read(grid), mpp * grid.step[0], slide.path.name)
     return Outline("tissue", polygons_of(found.mask)).moved(grid.matrix), found.warnings
 
@@ -145,17 +171,19 @@ def _mpp(
     slide: Slide | None,
     files: Sequence[OutlineFile],
     gland: Outline,
-    known_mm: tuple[float, float],
-    known_mm2: float,
+    known: Known,
 ) -> tuple[tuple[float, float], str, MppCheck]:
-    """Pixel size to begin with: as given, as the file says where that is plausible, else from the gland's area."""
+    """Pixel size to begin with: as given, as the file says where that is plausible, else from the gland's area where that is known."""
     x0, y0, x1, y1 = gland.box
     stated = slide.mpp_um if slide is not None else next((file.mpp_um for file in files if file.mpp_um), None)
     given = (options.mpp_um, options.mpp_um) if options.mpp_um else None
-    check = plausible_mpp(given or stated, (x1 - x0, y1 - y0), known_mm)
+    check = plausible_mpp(given or stated, (x1 - x0, y1 - y0), known[0] if known else None)
     if given:
         return given, "given", check
     if stated and check.plausible:
         return stated, slide.mpp_source if slide else "outlines", check
-    size = float(np.sqrt(known_mm2 / gland.area_px)) * 1000
+    if known is None:
+        fix = "give {mpp}, or {mri_mask}, whose size then says it"
+        raise InputError(f"how large the slide's pixels are is not known: {check.warning}", where="slide", fix=fix)
+    size = float(np.sqrt(known[1] / gland.area_px)) * 1000
     return (size, size), "gland", check

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
-from ..geometry_slice import slice_plane
+from ..geometry_slice import SlicePlane, slice_plane
 from ..outlines import Outline
+from ..registration import Match
 from ..run import Progress
 from .register_slide import ORIENTATIONS, Options
 from .slide_fit import Fit, Target, best_fit, nearest_orientation, overlap, refine, target, upright_part
@@ -23,33 +23,50 @@ CLEARLY = 0.05
 
 @dataclass(frozen=True)
 class Found:
-    """fit: the best affine. target: the gland it was laid on. slices, orientations: overlap of each that was tried.
+    """fit: the best affine. plane: its slice. target: the gland on it, None without a mask. slices, orientations: overlap, or where the
+    pictures decided their score, of each that was tried.
 
-    determined: whether something other than the overlap says which way round the slide lies.
+    determined: whether something other than the overlap says which way round the slide lies. decided: what said it: "given",
+    "landmarks", "transform", "pictures" or "overlap". placed: what the affine follows: "masks", "pictures" or "transform".
+    match: what the pictures said, where they were asked. warnings: sentences.
     """
 
     fit: Fit
-    target: Target
+    plane: SlicePlane
+    target: Target | None
     slices: dict[int, float]
     orientations: dict[str, float]
     determined: bool
+    decided: str
+    placed: str = "masks"
+    match: Match | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def candidates(mri: MriSide, options: Options) -> list[int]:
-    """The slices to try. Raises InputError where the one that was asked for holds nothing of the gland."""
+    """The slices to try: those that hold enough of the gland, all where it was not drawn.
+
+    Raises InputError where the one that was asked for holds nothing of the gland."""
+    if options.slice >= 0:
+        slice_plane(mri.volume, options.slice)
+        mri.known(options.slice)
+        return [options.slice]
+    if mri.mask is None:
+        return list(range(mri.volume.shape[0]))
     areas = mri.mask.sum((1, 2))
-    if options.slice < 0:
-        return np.flatnonzero(areas >= ENOUGH * areas.max()).tolist()
-    slice_plane(mri.volume, options.slice)
-    if not areas[options.slice]:
-        there = np.flatnonzero(areas)
-        fix = f"choose one of {there[0]} to {there[-1]}"
-        raise InputError(f"the mask is empty on slice {options.slice}", where="MRI", fix=fix)
-    return [options.slice]
+    return np.flatnonzero(areas >= ENOUGH * areas.max()).tolist()
+
+
+def on_slice(mri: MriSide, index: int) -> Target | None:
+    """The gland on a slice, None where it was not drawn there."""
+    if mri.mask is None or not mri.mask[index].any():
+        return None
+    return target(slice_plane(mri.volume, index), mri.mask[index])
 
 
 def search(gland: Outline, mri: MriSide, options: Options, start: np.ndarray | None, progress: Progress) -> Found:
-    """gland: in slide mm. start: 3x3, slide mm to plane mm of the slice that the options name, or None."""
+    """By the masks. gland: in slide mm. start: 3x3, slide mm to plane mm of the slice that the options name, or None."""
+    assert mri.mask is not None
     targets = [target(slice_plane(mri.volume, k), mri.mask[k]) for k in candidates(mri, options)]
     first = options.orientation if options.orientation != "auto" else ORIENTATIONS[0]
     fits = []
@@ -60,11 +77,11 @@ def search(gland: Outline, mri: MriSide, options: Options, start: np.ndarray | N
     slices = {fixed.plane.index: fit.dice for fixed, fit in zip(targets, fits, strict=True)}
     fixed, fit = targets[best], fits[best]
     if start is not None or options.orientation != "auto":
-        return Found(fit, fixed, slices, {fit.orientation: fit.dice}, True)
+        return Found(fit, fixed.plane, fixed, slices, {fit.orientation: fit.dice}, True, "given")
     others = _others(gland, fixed, options, progress.part(len(targets) / (len(targets) + len(ORIENTATIONS)), 1.0))
     winner = max(others, key=lambda other: other.dice)
     chosen = winner if winner.dice > fit.dice + CLEARLY else fit
-    return Found(chosen, fixed, slices, {f.orientation: f.dice for f in (fit, *others)}, False)
+    return Found(chosen, fixed.plane, fixed, slices, {f.orientation: f.dice for f in (fit, *others)}, False, "overlap")
 
 
 def _fit(gland: Outline, fixed: Target, orientation: str, options: Options, start: np.ndarray | None) -> Fit:
