@@ -23,6 +23,8 @@ from .tasks.options import from_dict
 
 READ_END, TASK_END = 0.02, 0.95
 """Fractions of the whole at which reading and the task end; writing is the rest."""
+PYRAMID_SHARE = 20.0
+"""How much longer a pyramid takes to write than another output."""
 
 Warn = Callable[[str], None]
 
@@ -203,14 +205,15 @@ def _write(kinds: Mapping[str, str], result: Any, outcome: Outcome, provenance: 
     beside = all(kinds[port] != "facts" for port in outcome.outputs)
     text = json.dumps(plain(provenance), indent=2) + "\n"
     with Staging(*(Path(path).parent for path in outcome.outputs.values())) as staging:
-        for number, (port, path) in enumerate(outcome.outputs.items()):
-            progress(number / len(outcome.outputs), f"Writing {Path(path).name}")
+        parts = progress.part(0.0, 0.99).shares([PYRAMID_SHARE if kinds[port] == "pyramid" else 1.0 for port in outcome.outputs])
+        for step, (port, path) in zip(parts, outcome.outputs.items(), strict=True):
+            step(0.0, f"Writing {Path(path).name}")
             with staging.place(Path(path)) as part:
-                write_result(kinds[port], getattr(result, port), part, provenance)
+                write_result(kinds[port], getattr(result, port), part, provenance, step)
             if beside:
                 with staging.place(provenance_path(path)) as part:
                     part.write_text(text, encoding="ascii")
-        progress(0.95)
+        progress(0.99)
         staging.commit()
     progress(1.0, "Done")
 
