@@ -154,10 +154,10 @@ def test_cancel_leaves_nothing(slide, tmp_path):
     path, pixels = slide
     asked = []
     fusion = a_fusion(path, pixels.shape[1::-1], turned("r0", pixels.shape[1::-1], (9.0, 12.0)), pixel_um=UM)
-    progress = Progress(lambda fraction, message: asked.append(fraction), lambda: len(asked) >= 2)
+    progress = Progress(lambda fraction, message: asked.append(fraction), lambda: len(asked) >= 1)
     with pytest.raises(Cancelled):
         fusion.write(tmp_path / "f.ome.tif", progress)
-    assert asked == pytest.approx([0.0, 512 / fusion.grid.shape[0]]) and list(tmp_path.iterdir()) == []
+    assert asked == [0.0] and list(tmp_path.iterdir()) == []
 
 
 def test_a_job_writes_it_beside_its_facts(data_dir, tmp_path):
@@ -177,7 +177,7 @@ def test_a_job_writes_it_beside_its_facts(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_slide(tmp_path, root):
-    """A slide of 9,000 x 9,000 pixels, turned by 30 degrees, fused at its own pixels: 460 MB of them in a process of less with its libraries."""
+    """Turned by 30 degrees and fused at its own pixels: 460 MB of them in a process of less with its libraries."""
     pytest.importorskip("resource")
     code = (
         "import resource, sys, numpy as np\n"
