@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ENDINGS = {
     "table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd",
-    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm", "pyramid": ".ome.tif",
+    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm", "pyramid": ".ome.tif", "text": ".md",
 }  # fmt: skip
 METAVARS = {
     "model": "ID",
@@ -33,7 +33,7 @@ METAVARS = {
 SUMMARY_COLUMNS = {
     "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",
     "departure_rms": "averaged back, RMS", "departure_mean": "averaged back, mean",
-    "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
+    "measure": "measure", "cases": "cases", "mean": "mean", "sd": "sd", "unit": "", "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
 }  # fmt: skip
 
 

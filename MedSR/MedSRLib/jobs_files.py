@@ -21,7 +21,7 @@ from .io.series import SUFFIXES, suffix_of
 IMAGE_KINDS = ("volume", "segmentation")
 KIND_SUFFIXES = {
     "table": (".csv",), "figure": (".png",), "transform": (".h5", ".tfm"), "facts": (".json",), "dicom_seg": (".dcm",),
-    "pyramid": (".tif", ".tiff"),
+    "pyramid": (".tif", ".tiff"), "text": (".md", ".txt"),
 }  # fmt: skip
 WRITABLE = tuple(s for s in SUFFIXES if s not in (".nhdr", ".dcm", ".ima"))
 PROVENANCE_SUFFIX = ".json"

@@ -95,7 +95,8 @@ def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str
     for number, port in enumerate(p for p in task.INPUTS if p.name in spec.inputs):
         path, part = spec.inputs[port.name], progress.part(number / len(spec.inputs), (number + 1) / len(spec.inputs))
         if not isinstance(path, str):
-            values[port.name] = _read_cohort(path, part)
+            several_files = port.kind == "file"
+            values[port.name] = {one: Path(one).expanduser() for one in path} if several_files else _read_cohort(path, part)
             continue
         part(0.0, f"Reading {Path(path).name}")
         if port.kind == "file":
@@ -124,7 +125,7 @@ def _frames(value: Any) -> tuple[Any, ...]:
     if isinstance(value, Path):
         return ()
     if isinstance(value, dict):
-        return tuple(frame for frames in value.values() for frame in frames)
+        return tuple(frame for one in value.values() for frame in _frames(one))
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -191,7 +192,7 @@ def _provenance(spec: Specification, options: Any, values: Mapping[str, Any], ou
 
 def _identity(value: Any) -> Any:
     if isinstance(value, Path):
-        return file_meta(value)["identity"]
+        return file_meta(value)["identity"] if value.is_file() else {}
     if isinstance(value, dict):
         return {name: _identity(frames) for name, frames in value.items()}
     return _frames(value)[0].meta.get("identity", {})

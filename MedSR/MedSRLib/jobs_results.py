@@ -31,6 +31,8 @@ def write_result(kind: str, value: Any, path: Path, provenance: Mapping[str, Any
         dicom_seg.write(path, value)
     elif kind == "pyramid":
         value.write(path, progress)
+    elif kind == "text":
+        path.write_text(value, encoding="utf-8")
     elif kind == "facts":
         whole = {**plain(value), "provenance": {k: v for k, v in plain(provenance).items() if k != "report"}}
         path.write_text(json.dumps(whole, indent=2) + "\n", encoding="ascii")

@@ -119,7 +119,7 @@ class FusedSlide:
         inside = mask(self.gland, part)
         y, x = np.indices(part.shape)
         at = self.grid.to_slide(np.stack([x + left + 0.5, y + top + 0.5], -1).reshape(-1, 2)).reshape(*part.shape, 2) - 0.5
-        shown = np.zeros(part.shape) if grey is None else _bilinear(grey, at)
+        shown = np.zeros(part.shape) if grey is None else bilinear(grey, at)
         out = np.repeat(shown[..., None], 3, axis=-1)
         if inside.any():
             colour = self._colour(slide, at[inside] * self.placement.plane.spacing_mm)
@@ -148,7 +148,7 @@ class FusedSlide:
         return np.where(ratio < COARSER, 1.0, ratio)
 
 
-def _bilinear(image: np.ndarray, at: np.ndarray) -> np.ndarray:
+def bilinear(image: np.ndarray, at: np.ndarray) -> np.ndarray:
     """(h, w): the image at (h, w, 2) pixel centres (x, y); beyond the outermost centres as they are."""
     from scipy.ndimage import map_coordinates
 
