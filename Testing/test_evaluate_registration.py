@@ -54,7 +54,7 @@ def by_simpleitk(ours: np.ndarray, truth: np.ndarray, spacing: tuple[float, floa
         image.SetSpacing(spacing)
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     overlap.Execute(*images)
-    rims = [sitk.GetArrayFromImage(sitk.LabelContour(image, True)) > 0 for image in images]
+    rims = [sitk.GetArrayFromImage(sitk.LabelContour(image, False)) > 0 for image in images]
     maps = []
     for rim in rims:
         image = sitk.GetImageFromArray(rim.astype(np.uint8))
