@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 
 ENDINGS = {
     "table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd",
-    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm",
+    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm", "pyramid": ".ome.tif", "text": ".md",
 }  # fmt: skip
-METAVARS = {"model": "ID", "methods": "NAME,NAME", "mpp_um": "UM", "rotation_deg": "DEGREES", "slice": "K", "slide_slice": "K"}
+METAVARS = {
+    "model": "ID",
+    "methods": "NAME,NAME",
+    "mpp_um": "UM",
+    "fused_um": "UM",
+    "rotation_deg": "DEGREES",
+    "slice": "K",
+    "slide_slice": "K",
+}
 SUMMARY_COLUMNS = {
     "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",
     "departure_rms": "averaged back, RMS", "departure_mean": "averaged back, mean",
-    "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
+    "measure": "measure", "cases": "cases", "mean": "mean", "sd": "sd", "unit": "", "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
 }  # fmt: skip
 
 

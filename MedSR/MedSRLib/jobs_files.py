@@ -19,7 +19,10 @@ from .io.atomic import as_output_error
 from .io.series import SUFFIXES, suffix_of
 
 IMAGE_KINDS = ("volume", "segmentation")
-KIND_SUFFIXES = {"table": (".csv",), "figure": (".png",), "transform": (".h5", ".tfm"), "facts": (".json",), "dicom_seg": (".dcm",)}
+KIND_SUFFIXES = {
+    "table": (".csv",), "figure": (".png",), "transform": (".h5", ".tfm"), "facts": (".json",), "dicom_seg": (".dcm",),
+    "pyramid": (".tif", ".tiff"), "text": (".md", ".txt"),
+}  # fmt: skip
 WRITABLE = tuple(s for s in SUFFIXES if s not in (".nhdr", ".dcm", ".ima"))
 PROVENANCE_SUFFIX = ".json"
 STALE_SECONDS = 86400.0

@@ -41,16 +41,18 @@ class RegisterJob(NodeJob):
         landmarks: Any = None,
         placed: Any = None,
         fused: bool = True,
+        fused_slide: Path | None = None,
     ) -> None:
         """source: the MRI's volume node, or the label map of its gland alone. slide: a path, a colour volume, or a label map of outlines.
 
         mri_mask: segmentation or label map. outlines: a path, or nodes drawn on the slide's (see slide_files.outline_file). landmarks:
         a path, or (points on the slide, points on the MRI). placed: instead of landmarks, the transform node under which the slide
         was laid by hand: the option landmarks_as says whether to start there, or to take it as it is ("correction").
+        fused_slide: where to write the fused pyramid, if anywhere.
         """
         super().__init__(source, options)
         self.slide, self.mri_mask, self.outlines, self.landmarks = slide, mri_mask, outlines, landmarks
-        self.placed, self.wants_fused = placed, fused
+        self.placed, self.wants_fused, self.fused_slide = placed, fused, fused_slide
 
     @property
     def slide_node(self) -> Any:
@@ -79,7 +81,8 @@ class RegisterJob(NodeJob):
             names["warp"] = "warp.h5"
         if self.wants_fused and pictured:
             names["fused"] = "fused.nrrd"
-        return {port: self.files.path(name) for port, name in names.items()}
+        pyramid = {"fused_slide": Path(self.fused_slide)} if self.fused_slide is not None and pictured else {}
+        return {port: self.files.path(name) for port, name in names.items()} | pyramid
 
     def _state_mpp(self) -> None:
         """A picture that came without its file says by its spacing how large its pixels are."""
