@@ -28,6 +28,12 @@ def show_whole(view: Any, place: Sequence[float]) -> None:
     view._logic.SnapSliceOffsetToIJK()
 
 
+def show_slices(view: Any, volume: Any, place: Sequence[float]) -> None:
+    """Turn a view into the plane of a volume's own slices, through a place, RAS mm: a slide lies on one of them."""
+    view.get_view_node().RotateToVolumePlane(volume)
+    view.get_view_node().JumpSliceByOffsetting(*place)
+
+
 def show_region(view: Any, region: Any) -> None:
     """Fill a view with a volume node, through its middle."""
     view.get_view_node().SetXYZOrigin(0.0, 0.0, 0.0)
