@@ -188,13 +188,13 @@ class SlideLogic(BaseLogic[SlideState]):
             shift_mm=(shift * way.get("right", 0), shift * way.get("down", 0)),
             scale=(1 + percent / 100) ** way.get("grow", 0),
         )
-        self._moved()
+        self._tell_moved()
 
     def _undo(self) -> None:
         if self._placed is not None and nudge.undo(self._placed.transform):
-            self._moved()
+            self._tell_moved()
 
-    def _moved(self) -> None:
+    def _tell_moved(self) -> None:
         self._say_place()
         self.moved.emit()
 
