@@ -16,7 +16,8 @@ from .entries import Entry
 class Panel:
     """One task on the page.
 
-    button: what the button that starts it says. suffix: of a result's name. map_title: of its fidelity output.
+    button: what the button that starts it says; short: in fewer words, where tasks are chosen.
+    suffix: of a result's name. map_title: of its fidelity output.
     sentence: (original, options, seconds a voxel or None) → the plan in one sentence; raises MedSRError where there is none.
     unset_texts: (original, options) → what stands in empty fields. facts: report → {label: text} for the result's card.
     without_model: options that are taken where no model fits. derivation: what a derived DICOM says, "" for the writer's own words.
@@ -26,6 +27,7 @@ class Panel:
 
     task: str
     button: str
+    short: str
     icon: str
     suffix: str
     map_title: str
@@ -77,6 +79,7 @@ PANELS = {
         Panel(
             "super_resolve_ct",
             button="Super-resolve volume",
+            short="Super-resolve",
             icon="mdi-magnify-plus-outline",
             suffix="super-resolved",
             map_title="Trust map",
@@ -92,6 +95,7 @@ PANELS = {
         Panel(
             "interpolate_slices",
             button="Interpolate slices",
+            short="Interpolate",
             icon="mdi-layers-plus",
             suffix="interpolated",
             map_title="Fidelity map",
@@ -102,6 +106,7 @@ PANELS = {
         Panel(
             "register_slide",
             button="Register slide to MRI",
+            short="Register slide",
             icon="mdi-layers-search-outline",
             suffix="registered",
             map_title="",

@@ -24,7 +24,7 @@ def slide_card(entry: Entry) -> dict[str, Any]:
     facts = entry.report
     words, colour, icon = GRADES.get(str(facts.get("grade", "")), UNSCORED)
     moved = bool(entry.registration and nudge.nudged(entry.registration.transform))
-    said = [str(text) for text in facts.get("warnings") or ()] + ([MOVED[:1].upper() + MOVED[1:]] if facts and moved else [])
+    said = [_sentence(str(text)) for text in facts.get("warnings") or ()] + ([_sentence(MOVED)] if facts and moved else [])
     return {
         "name": entry.name,
         "grade": {"words": words, "colour": colour, "icon": icon},
@@ -35,6 +35,10 @@ def slide_card(entry: Entry) -> dict[str, Any]:
         "warnings": said,
         "links": _links(entry),
     }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _facts(facts: Mapping[str, Any]) -> dict[str, str]:

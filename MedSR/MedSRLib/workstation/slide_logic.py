@@ -12,7 +12,7 @@ from undo_stack import Signal
 from ..errors import InputError, MedSRError, OptionError
 from ..jobs_specification import Outcome, Specification
 from ..scene import nudge
-from ..scene.checkerboard import add_checkerboard
+from ..scene.checkerboard import ROLE as SQUARES_ROLE
 from ..scene.registration_results import SLIDE as SLIDE_ROLE
 from ..scene.registration_results import RegistrationResults
 from ..scene.slide_transform import hang, lay
@@ -91,7 +91,7 @@ class SlideLogic(BaseLogic[SlideState]):
         found: dict[str, Entry | Path] = {}
         for port in INPUTS:
             text = self._chosen(port)
-            entry = self._entries.get(text)
+            entry = self._entries.get(text) or next((e for e in self._entries.loaded() if e.name == text), None)
             if entry is not None:
                 found[port] = entry
             elif text:
@@ -107,8 +107,8 @@ class SlideLogic(BaseLogic[SlideState]):
             raise InputError("no slide is chosen", fix="open one, or type its path")
         count = original.frames[0].shape[0]
         where = f"slice {options['slice']}" if options["slice"] >= 0 else f"the best of {count} slices"
-        by = "the gland's mask" if "mri_mask" in given else "what both show"
-        return f"{_name(given['slide'])} is laid on {where} of {original.name}, by {by}."
+        by = ", guided by the gland's mask" if "mri_mask" in given else ""
+        return f"{_name(given['slide'])} is laid on {where} of {original.name}{by}."
 
     def specification(self, original: Entry, options: Mapping[str, Any]) -> Specification:
         """The job's; the files of the one before go."""
@@ -218,18 +218,15 @@ class SlideLogic(BaseLogic[SlideState]):
         if self._is_scoring:
             self.scoring.emit()
 
-    def checkerboard(self, results: RegistrationResults) -> Any:
-        """A volume node in whose squares MRI and slide take turns, as the slide lies now."""
-        return add_checkerboard(results)
-
     def forget(self, gone: Sequence[Entry]) -> None:
         """Registrations were closed: their nodes leave the scene, but for slides that are open."""
         open_slides = {e.node.GetID() for e in self._entries.loaded() if e.kind == SLIDE}
         for results in [e.registration for e in gone if e.registration is not None]:
             own = results.slide if results.slide is not None and results.slide.GetID() not in open_slides else None
+            squares = results.transform.GetNodeReference(SQUARES_ROLE)
             if results.slide is not None:
                 results.slide.SetAndObserveTransformNodeID(None)
-            for node in (own, results.segmentation, results.table, results.fused, results.warp, results.transform):
+            for node in (own, results.segmentation, results.table, results.fused, squares, results.warp, results.transform):
                 if node is not None:
                     self.scene.RemoveNode(node)
 

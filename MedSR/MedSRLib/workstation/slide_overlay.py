@@ -13,6 +13,7 @@ from ..scene.registration_results import RegistrationResults
 from ..scene.slide_transform import centre_of, matrix_of
 from .entries import Entry
 
+MARGIN = 1.1
 FILL, LINE = 0.12, 1.0
 """Opacity of an outline's area and of its edge."""
 
@@ -44,6 +45,15 @@ class SlideOverlay:
         if self._results is None:
             return None
         return add_checkerboard(self._results) if in_squares else self._results.slide
+
+    @property
+    def side_mm(self) -> float:
+        """Of a square that holds the slide, or its outlines."""
+        shown = self._results and (self._results.slide or self._results.segmentation)
+        bounds = [0.0] * 6
+        if shown is not None:
+            shown.GetRASBounds(bounds)
+        return MARGIN * max(high - low for low, high in zip(bounds[::2], bounds[1::2], strict=True))
 
     @property
     def place(self) -> tuple[float, ...] | None:

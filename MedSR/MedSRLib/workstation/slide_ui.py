@@ -69,7 +69,7 @@ class SlideUI:
     def build_inputs(self, disabled: str) -> None:
         """disabled: a JavaScript expression."""
         name = self.typed_state.name
-        with html.Div(classes="medsr-form"):
+        with html.Div(classes="medsr-form mb-3"):
             for port, (label, tip) in INPUTS.items():
                 with html.Div(classes="medsr-field medsr-wide"):
                     v3.VCombobox(
@@ -99,9 +99,9 @@ class SlideUI:
             with html.Div(v_if=(name.placed,)):
                 self._moves(name, disabled)
                 self._steps(name, disabled)
-                v3.VSwitch(
-                    v_model=(name.start_here,), label="Run starts from here", hide_details=True, disabled=(disabled,), id="start-here"
-                )
+                with html.Div(classes="medsr-field"):
+                    look = {"label": "Run starts from here", "hide_details": True, "disabled": (disabled,)}
+                    v3.VSwitch(v_model=(name.start_here,), id="start-here", **look)
                 look = {"block": True, "size": "small", "variant": "tonal", "prepend_icon": "mdi-check-decagram-outline"}
                 v3.VBtn("Score this position", click=self.score_clicked.emit, disabled=(disabled,), id="score", **look)
 

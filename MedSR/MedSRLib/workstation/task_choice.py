@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import MedSRError
-from ..scene.routing import route
+from ..scene.routing import CT, route
 from .cards import fitting
 from .entries import SLIDE, Entry
 from .form import OptionsForm
@@ -16,6 +16,8 @@ from .panels import PANELS, Panel
 ANY = "any_modality"
 """The option that takes an image as it is, whatever the cards say."""
 
+REGISTRATION = "register_slide"
+LAID = "A slide, or its outlines, are laid on one of its slices."
 ON_AN_MRI = "A slide is laid on an MRI: choose that in the list, or open it."
 
 
@@ -38,11 +40,17 @@ class TaskChoice:
         return PANELS[self.task]
 
     @property
+    def said_why(self) -> str:
+        """Why the chosen task serves the shown image."""
+        is_registered = self.task == REGISTRATION and self.original is not None and self.original.kind != SLIDE
+        return LAID if is_registered else self.why
+
+    @property
     def form(self) -> OptionsForm:
         return self._forms[self.task]
 
-    def show(self, original: Entry | None) -> None:
-        """Take the task that serves another image, or the one that was chosen for it before."""
+    def show(self, original: Entry | None, has_slide: bool) -> None:
+        """Take the task that serves another image, or the one that was chosen for it before. has_slide: whether a slide is open."""
         self.original = original
         if original is not None and original.kind == SLIDE:
             self.why = ON_AN_MRI
@@ -50,7 +58,8 @@ class TaskChoice:
         elif original is not None:
             found = route(original.node)
             self.why = found.why
-            self.choose(original.task or found.task or self.task)
+            fitting = REGISTRATION if has_slide and found.task != CT else found.task
+            self.choose(original.task or fitting or self.task)
 
     def choose(self, task: str) -> None:
         """The user takes this task for the shown image: offer the models that fit it."""

@@ -19,7 +19,7 @@ from ..scene.aftercare import dress
 from ..scene.fidelity import add_fidelity
 from ..scene.nodes import add_node
 from .cards import card_texts
-from .entries import VOLUME, Entries, Entry
+from .entries import SLIDE, VOLUME, Entries, Entry
 from .form import OptionsForm
 from .panels import PANELS, Panel
 from .result_card import result_card
@@ -78,7 +78,7 @@ class TaskLogic(BaseLogic[TaskState]):
         """Another pair is looked at: its card, not the last job's."""
         if original is not self._original:
             self.data.notes = [_note("warning", text) for text in (original.frames[0].meta.get("warnings") or ())] if original else []
-            self._choice.show(original)
+            self._choice.show(original, any(e.kind == SLIDE for e in self._entries.loaded()))
             self.data.task = self._choice.task
         self._original, self._result = original, result
         self._offer_labels()
@@ -102,7 +102,7 @@ class TaskLogic(BaseLogic[TaskState]):
 
     def _say_choice(self) -> None:
         panel, data = self._choice.panel, self.data
-        data.why, data.no_model = self._choice.why, self._choice.no_model
+        data.why, data.no_model = self._choice.said_why, self._choice.no_model
         data.button, data.icon, data.labels_title = panel.button, panel.icon, panel.labels_title
         data.labels_hint = panel.labels.help if panel.labels else ""
         data.evaluate = panel.evaluate
@@ -157,6 +157,7 @@ class TaskLogic(BaseLogic[TaskState]):
             entry = await self._made(original, specification.task, event)
             self._choice.learn(entry, specification.options)
             self.finished.emit(entry)
+            self._forget_notes(entry.report.get("warnings") or ())
             create_task(self._reveal())
         except Cancelled:
             self.note("info", "Cancelled; nothing was written.")
@@ -168,6 +169,10 @@ class TaskLogic(BaseLogic[TaskState]):
         finally:
             self._slides.close()
             self.end()
+
+    def _forget_notes(self, texts: Sequence[str]) -> None:
+        """What stands on the result's card needs no note."""
+        self.data.notes = [note for note in self.data.notes if note["text"] not in texts]
 
     async def _made(self, original: Entry, task: str, event: Mapping[str, Any]) -> Entry:
         """The result in the scene. Raises Cancelled where it is no longer wanted."""

@@ -99,7 +99,7 @@ class TaskUI:
         look = {"density": "compact", "variant": "outlined", "divided": True, "color": "primary", "disabled": (name.busy,)}
         with v3.VBtnToggle(v_model=(name.task,), mandatory=True, id="tasks", classes="medsr-tasks", **look):
             for panel in PANELS.values():
-                with v3.VBtn(panel.button, value=panel.task, size="small", id=f"task-{panel.task}"):
+                with v3.VBtn(panel.short, value=panel.task, size="small", id=f"task-{panel.task}"):
                     v3.VTooltip(load(panel.task).SUMMARY, activator="parent", location="end", max_width=280, open_delay=400)
         html.Div("{{ " + name.why + " }}", v_if=(name.why,), classes="medsr-hint mb-4", id="why-task")
 

@@ -17,7 +17,7 @@ from ..scene.nodes import set_node
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import SLIDE, Entry
-from .focus import centre_ras, meeting_point, show_region, show_slices, show_whole
+from .focus import centre_ras, meeting_point, show_around, show_region, show_slices, show_whole
 from .grey import GreyValues
 from .linked import LinkedPair
 from .panels import PANELS
@@ -89,7 +89,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         data.has_volume, data.has_result = original is not None, result is not None
         data.has_fidelity = bool(result and result.fidelity)
         data.overlay = data.overlay and data.has_fidelity
-        data.has_region = bool(result and result.is_region)
+        data.has_region = bool(result and (result.is_region or result.registration))
         if result is not None:
             data.map_title, data.map_hint = PANELS[result.task].map_title, PANELS[result.task].map_hint
         data.frames, data.frame = (len(original.frames) if original else 1), 1
@@ -182,6 +182,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
             entry = self._original if side == "Original" else self._result
             node = self._slide.mri if side == "Result" and self._slide.mri else entry and entry.node
             view.set_background_volume_id(node.GetID() if node else None)
+            _draw_image_first(view)
             self._caption(view, side, orientation, entry)
         self._link_views()
         self._apply_overlay()
@@ -255,6 +256,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
             show_whole(view, centre_ras(self._original.node) if self._place is None else self._place)
             if self._slide.mri is not None:
                 show_slices(view, self._slide.mri, self._place)
+                if self.data.zoomed and self._slide.side_mm > 0:
+                    show_around(view, self._place, self._slide.side_mm)
             if self._result is not None and self._is_zoomed:
                 show_region(view, self._result.node)
         if orientation in self._pairs:
@@ -316,3 +319,14 @@ class ViewsLogic(BaseLogic[ViewsState]):
                 view.set_foreground_volume_id(over.GetID() if over else None)
                 view.set_foreground_opacity(float(opacity) / 100 if over else 0.0)
                 slice_view_state(self.server, view).data.legend_max = text if orientation == self._legend_plane else ""
+
+
+def _draw_image_first(view) -> None:
+    """A segmentation that was there before the view's image would hide it: VTK draws 2-D actors of one depth in their order."""
+    renderer, image = view.first_renderer(), view._render_manager.image_actor
+    props = renderer.GetViewProps()
+    others = [prop for i in range(props.GetNumberOfItems()) if (prop := props.GetItemAsObject(i)) is not image]
+    if renderer.HasViewProp(image) and props.GetItemAsObject(0) is not image:
+        for prop in others:
+            renderer.RemoveViewProp(prop)
+            renderer.AddViewProp(prop)
