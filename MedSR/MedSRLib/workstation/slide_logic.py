@@ -43,6 +43,7 @@ class SlideLogic(BaseLogic[SlideState]):
         self._original: Entry | None = None
         self._result: Entry | None = None
         self._job: SlideJob | None = None
+        self._choices: dict[str, dict[str, str]] = {}
         self._is_scoring = False
         self._say: Callable[[str, str], None] = lambda _kind, _text: None
         self.bind_changes({tuple(getattr(self.name, port) for port in INPUTS): lambda *_values: self.changed.emit()})
@@ -57,6 +58,8 @@ class SlideLogic(BaseLogic[SlideState]):
 
     def show(self, original: Entry | None, result: Entry | None) -> None:
         """Another pair: what can be chosen for it, and its slide under its own transform."""
+        if original is not self._original:
+            self._recall(original)
         self._original, self._result = original, result
         self._offer()
         results = self._placed
@@ -65,6 +68,14 @@ class SlideLogic(BaseLogic[SlideState]):
         elif original is not None and original.kind == SLIDE:
             original.node.SetAndObserveTransformNodeID(None)
         self._say_place()
+
+    def _recall(self, original: Entry | None) -> None:
+        """Each MRI keeps what was chosen for it."""
+        if self._original is not None:
+            self._choices[self._original.id] = {port: self._chosen(port) for port in INPUTS}
+        kept = self._choices.get(original.id, {}) if original is not None else {}
+        for port in INPUTS:
+            setattr(self.data, port, kept.get(port, ""))
 
     @property
     def _placed(self) -> RegistrationResults | None:
