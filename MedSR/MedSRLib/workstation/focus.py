@@ -37,7 +37,7 @@ def show_slices(view: Any, volume: Any, place: Sequence[float]) -> None:
 def show_around(view: Any, place: Sequence[float], side_mm: float) -> None:
     """Fill a view with a square around a place, RAS mm."""
     node = view.get_view_node()
-    width, height, depth = *node.GetDimensions()[:2], node.GetFieldOfView()[2]
+    (width, height), depth = node.GetDimensions()[:2], node.GetFieldOfView()[2]
     scale = side_mm / max(min(width, height), 1)  # mm a screen pixel
     node.SetXYZOrigin(0.0, 0.0, 0.0)
     node.SetFieldOfView(scale * width, scale * height, depth)
