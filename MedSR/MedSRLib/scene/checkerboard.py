@@ -45,7 +45,7 @@ def _fine(mri: Volume, plane: SlicePlane) -> tuple[Volume, np.ndarray]:
     """The MRI slice with each pixel divided, and its points: (n, 3) RAS mm."""
     times = max(1, int(np.ceil(min(plane.spacing_mm) / PIXEL_MM)))
     rows, columns = (n * times for n in plane.shape)
-    spacing = tuple(s / times for s in plane.spacing_mm)
+    spacing = (plane.spacing_mm[0] / times, plane.spacing_mm[1] / times)
     first = np.array([[(step - whole) / 2 for step, whole in zip(spacing, plane.spacing_mm, strict=True)]])
     hollow = np.broadcast_to(np.uint8(0), (1, rows, columns))
     volume = Volume(hollow, (*spacing, plane.thickness_mm), tuple(plane.to_patient(first)[0]), mri.direction)

@@ -14,6 +14,7 @@ from ..io.atomic import replacing_file
 from ..io.series import stem_of
 from ..jobs_files import provenance_path
 from ..scene import registration_export
+from ..scene.registration_results import RegistrationResults
 from ..volume import Volume
 from .entries import Entries, Entry
 from .slide_card import TRANSFORM, ZIP
@@ -48,7 +49,7 @@ class Downloads:
         if entry is None or not entry.is_result:
             raise InputError("this result is no longer open", fix="compute it again")
         if entry.registration is not None:
-            return _registration(entry, what)
+            return _registration(entry, entry.registration, what)
         if what == "provenance":
             return _there(provenance_path(entry.outputs["volume"]))
         port, _, suffix = what.partition(".")
@@ -93,14 +94,14 @@ def write_dicom_zip(path: Path, frames: Sequence[Volume], sources: Sequence[Volu
                 archive.write(one, f"{name}/{one.name}")
 
 
-def _registration(entry: Entry, what: str) -> Path:
+def _registration(entry: Entry, results: RegistrationResults, what: str) -> Path:
     """All files of a registration in one, or its transform alone, as the slide lies now. It touches the scene: no thread may do it."""
     if what not in (ZIP, TRANSFORM):
         raise InputError(f"there is no {what!r} of a registration")
     folder = entry.path.parent
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        files = registration_export.export(entry.registration, Path(scratch) / "files")
+        files = registration_export.export(results, Path(scratch) / "files")
         if what == TRANSFORM:
             return next(f for f in files if f.name == TRANSFORM).replace(folder / TRANSFORM)
         with replacing_file(entry.path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -145,11 +145,13 @@ class SlideLogic(BaseLogic[SlideState]):
 
     async def read(self, event: Mapping[str, Any]) -> Any:
         """What the child wrote."""
+        assert self._job is not None
         outcome = Outcome(event["outputs"], event["report"], event["seconds"], tuple(event.get("warnings") or ()))
         return outcome, await self._job.read(outcome)
 
     def entry(self, original: Entry, read: Any) -> Entry:
         """The result in the scene and in the list."""
+        assert self._job is not None
         outcome, files = read
         results = self._job.show(files, outcome)
         self.close()

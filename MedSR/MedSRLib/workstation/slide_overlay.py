@@ -49,7 +49,7 @@ class SlideOverlay:
     @property
     def side_mm(self) -> float:
         """Of a square that holds the slide, or its outlines."""
-        shown = self._results and (self._results.slide or self._results.segmentation)
+        shown = None if self._results is None else self._results.slide or self._results.segmentation
         bounds = [0.0] * 6
         if shown is not None:
             shown.GetRASBounds(bounds)

@@ -254,7 +254,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
             return
         with view.trigger_modified_once():
             show_whole(view, centre_ras(self._original.node) if self._place is None else self._place)
-            if self._slide.mri is not None:
+            if self._slide.mri is not None and self._place is not None:
                 show_slices(view, self._slide.mri, self._place)
                 if self.data.zoomed and self._slide.side_mm > 0:
                     show_around(view, self._place, self._slide.side_mm)
