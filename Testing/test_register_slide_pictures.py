@@ -49,6 +49,7 @@ class Known:
 @pytest.fixture(scope="module")
 def known(data_dir, tmp_path_factory) -> Known:
     from scipy.spatial.transform import Rotation
+
     from training import affine_warps, pseudo_mri, slide_sources
 
     source = next(s for s in slide_sources.sources("test") if "aaa0043" in s.path)
