@@ -21,7 +21,14 @@ from .slide_job import SlideJob
 from .slide_ui import INPUTS, STEPS, SlideState, SlideUI
 
 TASK = "register_slide"
-KINDS = {"slide": (SLIDE, OUTLINES, VOLUME), "mri_mask": (VOLUME,), "outlines": (OUTLINES, SLIDE, VOLUME), "landmarks": ()}
+KINDS = {
+    "slide": (SLIDE, OUTLINES, VOLUME),
+    "mri_mask": (VOLUME,),
+    "outlines": (OUTLINES, SLIDE, VOLUME),
+    "landmarks": (),
+    "transform": (),
+    "case": (),
+}
 """What is offered for each input, the likeliest first."""
 
 
@@ -130,7 +137,7 @@ class SlideLogic(BaseLogic[SlideState]):
         placed, extra = self._from_here()
         paths = {port: one.path if isinstance(one, Entry) else one for port, one in given.items()}
         if placed is not None:
-            paths.pop("landmarks", None)
+            paths = {port: path for port, path in paths.items() if port not in ("landmarks", "transform")}
         node = slide.node if isinstance(slide, Entry) and slide.kind == SLIDE else None
         source: Any = node or (slide.path if isinstance(slide, Entry) else slide)
         self._job = SlideJob(original, {**options, **extra}, self._folder, slide=source, paths=paths, placed=placed)

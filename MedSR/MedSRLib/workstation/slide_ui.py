@@ -17,6 +17,8 @@ INPUTS = {
         "QuPath GeoJSON, Aperio XML, mask picture, labels: open, or a path. They are carried onto the MRI.",
     ),
     "landmarks": ("Landmarks", "Pairs of points, as CSV: a path."),
+    "transform": ("Earlier transform", "The .h5 or .tfm of an earlier run, or of a slide laid by hand: a path."),
+    "case": ("Case description", "JSON that says how each slide is flipped and turned: a path."),
 }
 """By port: (label, what it takes)."""
 MOVES = (
@@ -36,7 +38,7 @@ STEPS = {"turn_deg": ("Turn", "°"), "shift_mm": ("Shift", "mm"), "scale_percent
 
 @dataclass
 class SlideState:
-    """slide, mri_mask, outlines, landmarks: an entry's identifier, or a path. open_images: what is offered for them.
+    """slide, mri_mask, outlines, landmarks, transform, case: an entry's identifier, or a path. open_images: what is offered for them.
 
     placed: whether a slide lies on the shown MRI. moved: steps that can be taken back. start_here: whether Run begins where it lies.
     turn_deg, shift_mm, scale_percent: of one step.
@@ -46,6 +48,8 @@ class SlideState:
     mri_mask: str = ""
     outlines: str = ""
     landmarks: str = ""
+    transform: str = ""
+    case: str = ""
     open_images: dict[str, list] = field(default_factory=dict)
     placed: bool = False
     moved: int = 0
