@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from MedSRLib import cli, jobs
+from MedSRLib import cli, jobs, tissue
 from MedSRLib.errors import Cancelled, InputError, OptionError
 from MedSRLib.geometry_slice import slice_plane
 from MedSRLib.io import formats, outline_geojson, transforms
-from MedSRLib.outlines import Outline, Polygon
+from MedSRLib.io.outline_trace import polygons_of
+from MedSRLib.outlines import Outline
 from MedSRLib.run import Progress
 from MedSRLib.tasks.register_slide import ORIENTATIONS, Options, Result, register_slide
 from MedSRLib.volume import Volume
@@ -148,7 +149,7 @@ def test_a_transform_that_cannot_be_is_refused(known, tmp_path):
     kept = Options(mpp_um=MPP, transform_as="result")
     placed = plane.place(middle)
     tilt = np.eye(4)
-    tilt[2, 0] = 0.2
+    tilt[2, 0], tilt[2, 3] = 0.2, -0.2 * 38.4  # about the middle of the slide, which is 76.8 mm wide
     for matrix, said in (
         (placed @ tilt, "across the slices"),
         (placed + np.array([[0, 0, 0, 500.0]] * 3 + [[0, 0, 0, 0]]), "outside of the MRI"),
@@ -184,9 +185,8 @@ def test_several_pieces_are_said_and_an_outline_chooses_one(known, tmp_path):
     rgb = np.asarray(Image.open(known.slide)).copy()
     rgb[20:150, 20:150] = rgb[320:450, 320:450]
     Image.fromarray(rgb).save(tmp_path / "two.png")
-    y, x = np.nonzero(np.asarray(Image.open(known.slide)).min(-1) < 230)
-    box = np.array([[x.min(), y.min()], [x.max(), y.min()], [x.max(), y.max()], [x.min(), y.max()]], float)
-    outline_geojson.write(tmp_path / "gland.geojson", [Outline("prostate", (Polygon(box),))])
+    gland = polygons_of(tissue.find(np.asarray(Image.open(known.slide)), MPP).mask)
+    outline_geojson.write(tmp_path / "gland.geojson", [Outline("prostate", gland)])
     options = Options(mpp_um=MPP, slice=SLICE, accept_any=True)
     loose = register_slide(known.mri, options, slide=tmp_path / "two.png")
     assert any("pieces" in warning for warning in loose.registration["warnings"])
@@ -218,11 +218,12 @@ def test_cancelling_between_slices_leaves_nothing(known, tmp_path):
         {name: str(tmp_path / "out" / f"{name}{end}") for name, end in (("transform", ".h5"), ("registration", ".json"), ("dice", ".csv"))},
         {"mpp_um": MPP},
     )
+    (tmp_path / "out").mkdir()
     said: list[str] = []
     with pytest.raises(Cancelled):
         jobs.run_here(spec, Progress(lambda _, text: said.append(text), lambda: any("by the pictures" in text for text in said)))
     assert any("Slice 0 by the pictures" in text for text in said)
-    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(known, by_pictures, tmp_path, capsys):

@@ -149,7 +149,7 @@ def test_a_slide_laid_by_hand_is_taken_as_it_lies_or_started_from(a_real_slide, 
     nudge.nudge(placed, turn_deg=5, shift_mm=(1, -2))
     pixels = np.array([(0, 0, 0), (60, 900, 0), (1200, 40, 0)])  # finest pixels; the engine may find another size for them
     by_hand = pixels * (0.038, 0.038, 1) @ slide_transform.matrix_of(placed)[:3, :3].T + slide_transform.matrix_of(placed)[:3, 3]
-    taken, facts = done(RegisterJob(mri, {"landmarks_as": "correction"}, slide=slide, placed=placed, fused=False))
+    taken, facts = done(RegisterJob(mri, {"transform_as": "result"}, slide=slide, placed=placed, fused=False))
     mm, matrix = np.array([*facts["mpp"]["used_um"], 1000]) / 1000, np.array(facts["slide_to_patient"])
     assert pixels * mm @ matrix[:3, :3].T + matrix[:3, 3] == pytest.approx(by_hand, abs=1e-6) and facts["slice"] == 12
     assert facts["dice"] < found["dice"]

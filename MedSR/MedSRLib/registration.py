@@ -76,11 +76,11 @@ def match(
     given, offset = _prepared(mri, mri_mm, slide, slide_mm, tissue, gland)
     levels = [Level(*given, *level) for level in LEVELS_MM]
     if start is None:
-        found = _starts([one for one in Search(*given).candidates(scale) if not orientations or one.orientation in orientations])
+        found = starts_of([one for one in Search(*given).candidates(scale) if not orientations or one.orientation in orientations])
     else:
         first = np.column_stack([start[:, :2], start[:, 2] + start[:, :2] @ offset])
         found, scale = {orientation(first): [Candidate(first, 0.0)]}, float(np.sqrt(abs(np.linalg.det(start[:, :2]))))
-    finalists = [_finalist(starts, levels, scale) for starts in found.values()]
+    finalists = [finalist(starts, levels, scale) for starts in found.values()]
     return _decided(finalists, levels[-1], given[3], given[4], scale, offset)
 
 
@@ -138,7 +138,7 @@ def _slide(slide: np.ndarray, tissue: np.ndarray, slide_mm: float) -> tuple[np.n
     return maps(slide, tissue, slide_mm), tissue, slide_mm
 
 
-def _starts(candidates: list[Candidate]) -> dict[str, list[Candidate]]:
+def starts_of(candidates: list[Candidate]) -> dict[str, list[Candidate]]:
     """The best of each orientation."""
     found: dict[str, list[Candidate]] = {}
     for one in candidates:
@@ -148,7 +148,7 @@ def _starts(candidates: list[Candidate]) -> dict[str, list[Candidate]]:
     return found
 
 
-def _finalist(starts: list[Candidate], levels: list[Level], scale: float) -> tuple[Judged, np.ndarray]:
+def finalist(starts: list[Candidate], levels: list[Level], scale: float) -> tuple[Judged, np.ndarray]:
     """The best start refined through all levels: (how good, affine)."""
     made = []
     for start in starts:

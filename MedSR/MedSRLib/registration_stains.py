@@ -36,6 +36,20 @@ def maps(rgb: np.ndarray, tissue: np.ndarray, pixel_mm: float) -> np.ndarray:
     return np.dstack([tissue & light, *kinds]).astype(np.float32)
 
 
+def darkness(rgb: np.ndarray, smooth_px: float) -> np.ndarray:
+    """(h, w) float32, rank of 0 to 1 over the picture: how much of any stain is here, whatever stain it is and however strong.
+
+    rgb: (h, w, 3) uint8. smooth_px: standard deviation of the smoothing, in pixels.
+    """
+    density = blurred(-np.log10((rgb.astype(np.float32) + 1) / 256).mean(-1), smooth_px)
+    return _rank(density, np.ones(density.shape, bool)).astype(np.float32)
+
+
+def shades(rank: np.ndarray) -> np.ndarray:
+    """(h, w, 4) float32 shares of four kinds from light to dark, of a rank as of `darkness`; they add up to 1."""
+    return np.dstack([np.interp(rank, KNOTS, kind) for kind in np.eye(len(KNOTS))]).astype(np.float32)
+
+
 def _balance(density: np.ndarray) -> np.ndarray:
     """(h, w): haematoxylin less eosin, of optical densities."""
     if density.ndim == 2:

@@ -111,6 +111,9 @@ def _write(path: Path, transform: Any) -> None:
         raise OutputError(f"{path.suffix!r} is not the ending of a transform file", where=str(path), fix="use .h5 or .tfm")
     with tempfile.TemporaryDirectory() as folder:  # ITK writes only to a name with the ending
         whole = Path(folder) / f"transform{path.suffix}"
-        sitk.WriteTransform(transform, str(whole))
+        try:
+            sitk.WriteTransform(transform, str(whole))
+        except RuntimeError as error:
+            raise OutputError("cannot be written: the disk is full, or its folder for temporary files", where=str(path)) from error
         with replacing_file(path) as file:
             file.write(whole.read_bytes())

@@ -20,7 +20,7 @@ from .jobs import NodeJob, transform_warning
 from .nodes import add_node, grid_from_node
 from .registration_results import FUSED, LABELS, SLIDE, TABLE, WARP, RegistrationResults
 from .segmentations import add_segmentation, segments_of
-from .slide_transform import SLICE, add_grid, add_linear, describe_slide, orientation_of, pins, plane_under
+from .slide_transform import SLICE, add_grid, add_linear, describe_slide, matrix_of, mpp_under
 
 TASK = "register_slide"
 
@@ -47,7 +47,7 @@ class RegisterJob(NodeJob):
 
         mri_mask: segmentation or label map. outlines: a path, or nodes drawn on the slide's (see slide_files.outline_file). landmarks:
         a path, or (points on the slide, points on the MRI). placed: instead of landmarks, the transform node under which the slide
-        was laid by hand: the option landmarks_as says whether to start there, or to take it as it is ("correction").
+        was laid by hand: the option transform_as says whether to start there, or to keep it as it is ("result").
         fused_slide: where to write the fused pyramid, if anywhere.
         """
         super().__init__(source, options)
@@ -69,7 +69,7 @@ class RegisterJob(NodeJob):
             inputs["outlines"] = slide_files.outline_file(self.files, self.outlines, self.slide_node)
         self._state_mpp()
         if self.placed is not None:
-            inputs["landmarks"] = self._placed()
+            inputs["transform"] = self._placed()
         elif self.landmarks is not None:
             inputs["landmarks"] = slide_files.landmark_file(self.files, self.landmarks, self.slide_node)
         return inputs, self._outputs(inputs["slide"])
@@ -93,10 +93,15 @@ class RegisterJob(NodeJob):
                 self.options["mpp_um"] = float(np.mean(mpp))
 
     def _placed(self) -> Path:
-        """Where the slide lies now, as landmarks: four say any affine exactly. Slice and orientation are those it has there."""
-        plane = plane_under(self.placed, self.source)
-        self.options |= {"slice": plane.index, "orientation": orientation_of(self.placed, plane)}
-        return slide_files.write_landmarks(self.files, *pins(self.placed))
+        """Where the slide lies now, as a file: slice and flip are those it has there.
+
+        The engine takes one pixel size for both directions, and the file is for that one.
+        """
+        mpp = mpp_under(self.placed)
+        self.options |= {"slice": -1, "orientation": "auto", "mpp_um": float(mpp.mean())}
+        path = self.files.path("placed.h5")
+        transforms.write_linear(path, matrix_of(self.placed) @ np.diag([*(mpp / mpp.mean()), 1.0, 1.0]))
+        return path
 
     def _needed(self) -> tuple[Any, ...]:
         return (self.source,) if self.slide_node is None else (self.source, self.slide_node)

@@ -17,7 +17,6 @@ import vtk
 import vtk.util.numpy_support
 
 from ..geometry_slice import SlicePlane, slice_plane
-from ..tasks.slide_fit import nearest_orientation
 from ..volume import Volume
 from . import attributes, slides
 from .aftercare import place_beside
@@ -25,8 +24,6 @@ from .nodes import RAS_TO_LPS, grid_from_node
 
 CLASS = "vtkMRMLLinearTransformNode"
 CENTRE, MPP, SLICE = "slide_centre_mm", "slide_mpp_um", "slice"
-PIN_MM = 10.0
-"""Half the side of the square whose corners say where a slide lies."""
 
 
 def add_linear(scene: Any, slide_to_patient: np.ndarray, name: str) -> Any:
@@ -79,6 +76,11 @@ def centre_of(transform: Any) -> np.ndarray:
     return np.array([*json.loads(attributes.read(transform)[CENTRE]), 0.0, 1.0])
 
 
+def mpp_under(transform: Any) -> np.ndarray:
+    """(2,) µm per pixel (x, y) of the slide that the transform carries, for which its matrix holds."""
+    return np.array(json.loads(attributes.read(transform)[MPP]))
+
+
 def lay(slide: Any, mri: Any, index: int) -> Any:
     """A new transform that lays a slide's node on the middle of MRI slice `index`, as it is seen, upright: where a hand can begin."""
     plane = slice_plane(grid_from_node(mri), index)
@@ -110,17 +112,3 @@ def plane_under(transform: Any, mri: Any) -> SlicePlane:
     grid = grid_from_node(mri)
     at = np.linalg.inv(grid.affine) @ matrix_of(transform) @ centre_of(transform)
     return slice_plane(grid, int(np.clip(np.rint(at[2]), 0, grid.shape[0] - 1)))
-
-
-def orientation_of(transform: Any, plane: SlicePlane) -> str:
-    """Which of the task's orientations the slide comes closest to."""
-    in_plane = np.linalg.inv(plane.frame) @ matrix_of(transform)
-    return nearest_orientation(in_plane[:2, :2], plane)
-
-
-def pins(transform: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Four points that say where the slide lies: ((4, 2) pixels of its finest level, (4, 3) LPS mm)."""
-    square = np.array([(x, y, 0, 0) for x in (-PIN_MM, PIN_MM) for y in (-PIN_MM, PIN_MM)])
-    points = centre_of(transform) + square
-    mpp = np.array(json.loads(attributes.read(transform)[MPP]))
-    return points[:, :2] * 1000 / mpp, (points @ matrix_of(transform).T)[:, :3]
