@@ -177,7 +177,7 @@ def test_a_job_writes_it_beside_its_facts(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_slide(tmp_path, root):
-    """Turned and fused at its own pixels, 900 MB of them, in a process of less with its libraries; a slide of 1 GB is read on its diagonal."""
+    """A slide of 1 GB, read on its diagonal, fused to 900 MB, in a process of less with its libraries."""
     pytest.importorskip("resource")
     code = (
         "import resource, sys, numpy as np\n"

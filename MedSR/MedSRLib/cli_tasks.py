@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ENDINGS = {
     "table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd",
-    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm", "pyramid": ".ome.tif", "text": ".md",
+    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm", "pyramid": ".ome.tif", "text": ".md", "outlines": ".seg.nrrd",
 }  # fmt: skip
 METAVARS = {
     "model": "ID",
@@ -76,7 +76,7 @@ def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
 
 def makes_folder(task: ModuleType) -> bool:
     """Whether a task gives several files (into a folder) instead of an image: an evaluation only where asked, of several inputs."""
-    return task.OUTPUTS[0].kind not in ("volume", "segmentation")
+    return task.OUTPUTS[0].kind not in ("volume", "segmentation", "outlines")
 
 
 def _file_name(task: ModuleType, port: Any) -> str:

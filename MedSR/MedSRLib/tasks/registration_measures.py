@@ -154,7 +154,9 @@ def placement_of(case: Case, grid: Volume) -> Placement:
     """Where the slide lies, by registration.json and warp.h5. grid: any volume on the MRI's grid."""
     plane, warp = slice_plane(grid, case.slice), case.folder / "warp.h5"
     placed = Placement.of_matrix(plane, np.array(case.facts["slide_to_patient"], float))
-    return placed if not warp.is_file() else Placement(plane, placed.in_plane, Warp.of_volume(transforms.read_warp(warp), plane))
+    return (
+        placed if case.facts.get("warp") is None else Placement(plane, placed.in_plane, Warp.of_volume(transforms.read_warp(warp), plane))
+    )
 
 
 def _landmarks(case: Case, labels: Volume) -> dict[str, Any]:
