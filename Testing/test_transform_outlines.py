@@ -78,9 +78,13 @@ def test_there_and_back_again(registered, tmp_path):
 
 def test_a_dicom_series_gets_a_dicom_seg(registered, data_dir, tmp_path):
     pytest.importorskip("highdicom")
+    import tarfile
+
     import pydicom
 
-    folder = next(p for p in sorted((data_dir / "prostate").rglob("*")) if p.is_dir() and len(list(p.glob("*.dcm"))) > 5)
+    with tarfile.open(data_dir / "prostate/ProstateX-0000/t2_tra.tar.xz") as archive:
+        archive.extractall(tmp_path / "dicom", filter="data")
+    folder = next((tmp_path / "dicom").rglob("*.dcm")).parent
     mri = formats.read(folder)[0]
     plane = slice_plane(mri, 3)
     matrix = plane.place(np.array([[1.0, 0, 30.0], [0, 1.0, 30.0], [0, 0, 1.0]]))
