@@ -31,6 +31,10 @@ def write_result(kind: str, value: Any, path: Path, provenance: Mapping[str, Any
         dicom_seg.write(path, value)
     elif kind == "pyramid":
         value.write(path, progress)
+    elif kind == "outlines":
+        from .io import outline_write
+
+        outline_write.write(path, value)
     elif kind == "text":
         path.write_text(value, encoding="utf-8")
     elif kind == "facts":

@@ -25,6 +25,9 @@ ORIENTATIONS = ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270")
 LANDMARK_USES = ("start", "correction")
 TRANSFORM_USES = ("start", "result")
 
+BATCH_FIGURES = ("dice", "dice_linear", "grade")
+"""What the summary of a batch says of each case."""
+
 INPUTS = (
     Port("mri", "volume", "The MRI (NRRD, NIfTI, MHA, a DICOM file or folder), or the gland's mask alone."),
     Port("slide", "file", "The slide (SVS, NDPI, OME-TIFF, DICOM, TIFF, PNG), or its outlines or label volume alone."),

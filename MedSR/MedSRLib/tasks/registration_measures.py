@@ -154,7 +154,9 @@ def placement_of(case: Case, grid: Volume) -> Placement:
     """Where the slide lies, by registration.json and warp.h5. grid: any volume on the MRI's grid."""
     plane, warp = slice_plane(grid, case.slice), case.folder / "warp.h5"
     placed = Placement.of_matrix(plane, np.array(case.facts["slide_to_patient"], float))
-    return placed if not warp.is_file() else Placement(plane, placed.in_plane, Warp.of_volume(transforms.read_warp(warp), plane))
+    return (
+        placed if case.facts.get("warp") is None else Placement(plane, placed.in_plane, Warp.of_volume(transforms.read_warp(warp), plane))
+    )
 
 
 def _landmarks(case: Case, labels: Volume) -> dict[str, Any]:
@@ -184,10 +186,9 @@ def _likeness(case: Case, labels: Volume, said: list[str]) -> dict[str, Any]:
         return {}
     picture, box = fused
     grid = Window(box, (picture.shape[0], picture.shape[1]))
-    y, x = np.indices(grid.shape) + 0.5
-    at = grid.to_slide(np.stack([x, y], -1).reshape(-1, 2)).reshape(*grid.shape, 2)
-    upscaled = bilinear(grey_levels(mri.volume.array[case.slice]), at - 0.5)
-    tissue = _nearest(labels.array[case.slice] != 0, at)
+    x, y = (box[axis] + (np.arange(grid.shape[1 - axis]) + 0.5) * grid.step[axis] - 0.5 for axis in (0, 1))
+    upscaled = bilinear(grey_levels(mri.volume.array[case.slice]), y, x)
+    tissue = (labels.array[case.slice] != 0)[_nearest(y, labels.shape[1])][:, _nearest(x, labels.shape[2])]
     return compared(picture.astype(float) @ LUMINANCE, upscaled, tissue)
 
 
@@ -202,9 +203,9 @@ def compared(image: np.ndarray, upscaled: np.ndarray, tissue: np.ndarray) -> dic
     }
 
 
-def _nearest(mask: np.ndarray, at: np.ndarray) -> np.ndarray:
-    column, row = np.clip(np.floor(at).astype(int), 0, np.array(mask.shape[::-1]) - 1).transpose(2, 0, 1)
-    return np.asarray(mask[row, column])
+def _nearest(at: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the pixels whose centres are nearest to pixel coordinates."""
+    return np.clip(np.floor(at + 0.5).astype(int), 0, count - 1)
 
 
 def _fused(case: Case) -> tuple[np.ndarray, tuple[float, float, float, float]] | None:

@@ -33,13 +33,13 @@ def carried(outline: Outline, placement: Placement, mpp_um: tuple[float, float])
     in_mm, to_picture = outline.moved(slide_frame(mpp_um)), placement.plane.to_picture
 
     def carry(ring: np.ndarray) -> np.ndarray:
-        return placement.to_plane(_dense(ring) if placement.warp else ring) @ to_picture[:2, :2].T + to_picture[:2, 2]
+        return placement.to_plane(dense(ring) if placement.warp else ring) @ to_picture[:2, :2].T + to_picture[:2, 2]
 
     polygons = tuple(Polygon(carry(p.exterior), tuple(carry(hole) for hole in p.holes)) for p in in_mm.polygons)
     return Outline(outline.name, polygons, outline.colour)
 
 
-def _dense(ring: np.ndarray) -> np.ndarray:
+def dense(ring: np.ndarray) -> np.ndarray:
     """The ring with no edge longer than EDGE_MM."""
     nxt = np.roll(ring, -1, axis=0)
     count = np.maximum(np.ceil(np.linalg.norm(nxt - ring, axis=1) / EDGE_MM).astype(int), 1)

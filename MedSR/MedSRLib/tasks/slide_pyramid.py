@@ -117,14 +117,18 @@ class FusedSlide:
         (x0, y0), (x1, y1) = self.grid.to_slide(np.array([[left, top], [right, bottom]])).tolist()
         part = Window((x0, y0, x1, y1), (bottom - top, right - left))
         inside = mask(self.gland, part)
-        y, x = np.indices(part.shape)
-        at = self.grid.to_slide(np.stack([x + left + 0.5, y + top + 0.5], -1).reshape(-1, 2)).reshape(*part.shape, 2) - 0.5
-        shown = np.zeros(part.shape) if grey is None else bilinear(grey, at)
+        x, y = self._centres(0, left, right), self._centres(1, top, bottom)
+        shown = np.zeros(part.shape) if grey is None else bilinear(grey, y, x)
         out = np.repeat(shown[..., None], 3, axis=-1)
         if inside.any():
-            colour = self._colour(slide, at[inside] * self.placement.plane.spacing_mm)
-            out[inside] = blended(colour, None if grey is None else shown[inside], self.opacity)
+            row, column = np.nonzero(inside)
+            points = np.column_stack([x[column], y[row]]) * self.placement.plane.spacing_mm
+            out[inside] = blended(self._colour(slide, points), None if grey is None else shown[inside], self.opacity)
         return np.rint(out).astype(np.uint8)
+
+    def _centres(self, axis: int, first: int, last: int) -> np.ndarray:
+        """Where pixel centres lie, in pixels of the MRI slice, whose own centres are whole numbers. axis: 0 across, 1 down."""
+        return self.grid.box[axis] + (np.arange(first, last) + 0.5) * self.grid.step[axis] - 0.5
 
     def _colour(self, slide: Slide, points: np.ndarray) -> np.ndarray:
         """(n, 3) uint8: the slide at points of the plane in mm; glass beyond it."""
@@ -148,8 +152,14 @@ class FusedSlide:
         return np.where(ratio < COARSER, 1.0, ratio)
 
 
-def bilinear(image: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(h, w): the image at (h, w, 2) pixel centres (x, y); beyond the outermost centres as they are."""
-    from scipy.ndimage import map_coordinates
+def bilinear(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(len(y), len(x)): the image at pixel coordinates, centres at whole numbers; beyond the outermost centres as they are."""
+    return _along(_along(image, y).T, x).T
 
-    return np.asarray(map_coordinates(image, np.moveaxis(at, -1, 0)[::-1], order=1, mode="nearest"))
+
+def _along(image: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """(len(at), w): linear between the rows of (h, w)."""
+    at = np.clip(at, 0, len(image) - 1)
+    low = np.minimum(np.floor(at).astype(int), max(len(image) - 2, 0))
+    share = (at - low)[:, None]
+    return image[low] * (1 - share) + image[np.minimum(low + 1, len(image) - 1)] * share
