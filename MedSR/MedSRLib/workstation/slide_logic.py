@@ -148,7 +148,7 @@ class SlideLogic(BaseLogic[SlideState]):
         scoring, self._is_scoring = self._is_scoring, False
         if self._placed is None or not (scoring or self.data.start_here):
             return None, {}
-        return self._placed.transform, {"landmarks_as": "correction" if scoring else "start"}
+        return self._placed.transform, {"transform_as": "result" if scoring else "start"}
 
     async def read(self, event: Mapping[str, Any]) -> Any:
         """What the child wrote."""
