@@ -13,7 +13,8 @@ from MedSRLib.widgets import preview, viewing
 from MedSRLib.widgets.binding import Binding
 from MedSRLib.widgets.options_section import OptionsSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
-from MedSRLib.widgets.task_page import UI, TaskPage
+from MedSRLib.widgets.task_page import UI
+from MedSRLib.widgets.volume_page import OUTPUTS, VolumePage
 from slicer import vtkMRMLDisplayableNode, vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
@@ -73,9 +74,9 @@ class MedSRParameterNode:
     batch_size: Annotated[int, WithinRange(1, 256)] = 4
 
 
-class MedSRWidget(TaskPage):
+class MedSRWidget(VolumePage):
     apply_text = _("Super-resolve volume")
-    parts = (UI / "SuperResolveCt.ui",)
+    parts = (UI / "SuperResolveCt.ui", OUTPUTS)
 
     def make_logic(self):
         return MedSRLogic()
@@ -83,7 +84,7 @@ class MedSRWidget(TaskPage):
     def set_up_page(self):
         self._watched = []
         self.options = OptionsSection(routing.CT, self.ui, METHOD_LABELS, LEARNED)
-        self.slices_ui = self.load(UI / "InterpolateSlices.ui", above=self.roots[-1])
+        self.slices_ui = self.load(UI / "InterpolateSlices.ui", above=self.roots[-2])  # the outputs stay below
         slices = self.logic.slices_module
         self.slices = OptionsSection(routing.SLICES, self.slices_ui, slices.METHOD_LABELS, slices.MAY_USE_TORCH)
         self.ui.evaluateButton.visible = False

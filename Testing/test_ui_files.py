@@ -15,16 +15,18 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MedSR")]
 
-from MedSRLib.tasks import interpolate_slices, super_resolve_ct  # noqa: E402
+from MedSRLib.tasks import interpolate_slices, register_slide, super_resolve_ct  # noqa: E402
 from slicer_host import ui_files  # noqa: E402
 
 MODULES = ("MedSR", "MedSRSliceInterp", "MedSRRegistration")
 SHARED = ROOT / "MedSR" / "Resources" / "UI"
 FILES = [ROOT / module / "Resources" / "UI" / f"{module}.ui" for module in MODULES]
-FILES += [SHARED / f"{part}.ui" for part in ("InterpolateSlices", "SuperResolveCt", "Result")]
-TASKS = {"InterpolateSlices": interpolate_slices, "SuperResolveCt": super_resolve_ct}
+FILES += [SHARED / f"{part}.ui" for part in ("InterpolateSlices", "SuperResolveCt", "RegisterSlide", "Outputs", "Run")]
+TASKS = {"InterpolateSlices": interpolate_slices, "SuperResolveCt": super_resolve_ct, "RegisterSlide": register_slide}
 BY_HAND = {"model", "roi"}
 """Options whose widget the page fills itself: the model's choices are known only at run time, the region is a node."""
+NO_LIMIT = 100000
+"""Largest number in a widget whose option has none: a widget must have one."""
 OPTIONS = [(part, f) for part, task in TASKS.items() for f in dataclasses.fields(task.Options) if f.name not in BY_HAND]
 
 
@@ -75,7 +77,8 @@ def test_every_option_has_a_widget_and_every_widget_an_option(part):
 def test_the_other_parameters_are_on_the_pages_own_part_or_at_their_lower_end():
     own = {path.stem: set(ui_files.parameters(path)) for path in FILES}
     assert own["MedSRSliceInterp"] == {"inputVolume", "segmentation", "allFrames"}
-    assert own["MedSR"] == {"inputVolume", "task", "allFrames", "roi"} and own["Result"] == {"outputVolume", "makeFidelity"}
+    assert own["MedSR"] == {"inputVolume", "task", "allFrames", "roi"} and own["Outputs"] == {"outputVolume", "makeFidelity"}
+    assert own["MedSRRegistration"] == {"inputVolume", "slidePath", "outlinesPath", "landmarksPath", "transform"} and not own["Run"]
 
 
 @pytest.mark.parametrize(("part", "option"), OPTIONS, ids=[f"{part}-{f.name}" for part, f in OPTIONS])
@@ -86,21 +89,24 @@ def test_a_widget_has_the_limits_default_choices_and_help_of_its_option(part, op
         assert widget["class"] == "QComboBox" and widget["items"] == tuple(meta["choices"]) and option.default == widget["items"][0]
     elif isinstance(option.default, bool):
         assert widget["class"] == "QCheckBox" and widget.get("checked", False) is option.default
+    elif isinstance(option.default, str):
+        assert widget["class"] == "QLineEdit" and option.default == ""
     else:
         assert widget["class"] == ("QSpinBox" if isinstance(option.default, int) else "QDoubleSpinBox")
-        assert (widget["minimum"], widget["maximum"], widget["value"]) == (meta["minimum"], meta["maximum"], option.default)
+        assert (widget["minimum"], widget["maximum"], widget["value"]) == (meta["minimum"], meta["maximum"] or NO_LIMIT, option.default)
         assert widget.get("suffix", "").strip() == meta["unit"]
 
 
 @pytest.mark.parametrize(
-    "parts", [("MedSR", "SuperResolveCt", "Result"), ("MedSRSliceInterp", "InterpolateSlices", "Result")], ids=lambda p: p[0]
+    "parts",
+    [
+        ("MedSR", "SuperResolveCt", "Outputs", "Run"),
+        ("MedSRSliceInterp", "InterpolateSlices", "Outputs", "Run"),
+        ("MedSRRegistration", "RegisterSlide", "Run"),
+    ],
+    ids=lambda p: p[0],
 )
 def test_no_name_stands_in_two_parts_of_a_page(parts):
     """They are looked up together."""
     named = [w.get("name") for path in FILES if path.stem in parts for w in ET.parse(path).getroot().iter("widget")]
     assert sorted(named) == sorted(set(named)) and len(named) > 20
-
-
-def test_pages_to_come_offer_nothing_to_run():
-    text = (ROOT / "MedSRRegistration" / "Resources" / "UI" / "MedSRRegistration.ui").read_text(encoding="utf-8")
-    assert "QPushButton" not in text and "later version" in text
