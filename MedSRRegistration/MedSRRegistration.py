@@ -32,6 +32,7 @@ OPTION_NAMES = (
 )  # fmt: skip
 METHOD_LABELS = {"auto": _("By what is there"), "pictures": _("By the pictures"), "mask": _("By the gland's outlines")}
 GRADES = {"good": _("Good"), "doubtful": _("Doubtful: check it before use"), "refused": _("Not to be believed")}
+RESULT = Path(__file__).resolve().parent / "Resources" / "UI" / "RegistrationResult.ui"
 PICTURE, OUTLINES = "picture", "outlines"
 """What is registered: only a picture needs libraries beside Slicer's."""
 PATHS = {
@@ -86,7 +87,7 @@ class MedSRRegistrationParameterNode:
 
 class MedSRRegistrationWidget(TaskPage):
     apply_text = _("Register")
-    parts = (UI / "RegisterSlide.ui",)
+    parts = (UI / "RegisterSlide.ui", RESULT)
 
     def make_logic(self):
         return MedSRRegistrationLogic()

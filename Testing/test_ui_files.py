@@ -21,6 +21,7 @@ from slicer_host import ui_files  # noqa: E402
 MODULES = ("MedSR", "MedSRSliceInterp", "MedSRRegistration")
 SHARED = ROOT / "MedSR" / "Resources" / "UI"
 FILES = [ROOT / module / "Resources" / "UI" / f"{module}.ui" for module in MODULES]
+FILES += [ROOT / "MedSRRegistration" / "Resources" / "UI" / "RegistrationResult.ui"]
 FILES += [SHARED / f"{part}.ui" for part in ("InterpolateSlices", "SuperResolveCt", "RegisterSlide", "Outputs", "Run")]
 TASKS = {"InterpolateSlices": interpolate_slices, "SuperResolveCt": super_resolve_ct, "RegisterSlide": register_slide}
 BY_HAND = {"model", "roi"}
@@ -78,7 +79,8 @@ def test_the_other_parameters_are_on_the_pages_own_part_or_at_their_lower_end():
     own = {path.stem: set(ui_files.parameters(path)) for path in FILES}
     assert own["MedSRSliceInterp"] == {"inputVolume", "segmentation", "allFrames"}
     assert own["MedSR"] == {"inputVolume", "task", "allFrames", "roi"} and own["Outputs"] == {"outputVolume", "makeFidelity"}
-    assert own["MedSRRegistration"] == {"inputVolume", "slidePath", "outlinesPath", "landmarksPath", "transform"} and not own["Run"]
+    assert own["MedSRRegistration"] == {"inputVolume", "slidePath", "outlinesPath", "landmarksPath"}
+    assert own["RegistrationResult"] == {"transform"} and not own["Run"]
 
 
 @pytest.mark.parametrize(("part", "option"), OPTIONS, ids=[f"{part}-{f.name}" for part, f in OPTIONS])
@@ -102,7 +104,7 @@ def test_a_widget_has_the_limits_default_choices_and_help_of_its_option(part, op
     [
         ("MedSR", "SuperResolveCt", "Outputs", "Run"),
         ("MedSRSliceInterp", "InterpolateSlices", "Outputs", "Run"),
-        ("MedSRRegistration", "RegisterSlide", "Run"),
+        ("MedSRRegistration", "RegisterSlide", "RegistrationResult", "Run"),
     ],
     ids=lambda p: p[0],
 )
