@@ -17,7 +17,11 @@ from . import __version__
 from .errors import MedSRError
 from .jobs_parent import worker_python
 
-SUBJECTS = {"interpolate-slices": ".cli_benchmark_slices", "super-resolve-ct": ".cli_benchmark_ct", "register-slide": ".cli_benchmark_slide"}
+SUBJECTS = {
+    "interpolate-slices": ".cli_benchmark_slices",
+    "super-resolve-ct": ".cli_benchmark_ct",
+    "register-slide": ".cli_benchmark_slide",
+}
 """Verb of a task: the file that measures it, which has REFERENCE, plan, methods, described and measure, and where files must be written
 first PREPARE: the method that writes them into the plan's "folder"."""
 AIM_RATIO, AIM_BYTES = 5.0, 2 * 2**30

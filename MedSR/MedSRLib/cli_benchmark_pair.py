@@ -88,7 +88,7 @@ def truth(angle_deg: float = 0.0, shift_mm: tuple[float, float] = (0.0, 0.0)) ->
     angle, middle = np.radians(ANGLE_DEG + angle_deg), (MRI_PIXELS - 1) / 2 * MRI_MM
     found = np.eye(3)
     found[:2, :2] = SCALE * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    found[:2, 2] = np.add(SHIFT_MM, shift_mm) + middle - found[:2, :2] @ [SIDE_MM / 2] * 2
+    found[:2, 2] = np.add(SHIFT_MM, shift_mm) + middle - found[:2, :2] @ (SIDE_MM / 2, SIDE_MM / 2)
     return found
 
 
