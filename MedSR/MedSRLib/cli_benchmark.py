@@ -22,22 +22,27 @@ SUBJECTS = {
     "super-resolve-ct": ".cli_benchmark_ct",
     "register-slide": ".cli_benchmark_slide",
 }
-"""Verb of a task: the file that measures it, which has REFERENCE, plan, methods, described and measure, and where files must be written
-first PREPARE: the method that writes them into the plan's "folder"."""
+"""Verb of a task: the file that measures it, which has REFERENCE, plan, methods, described and measure. Where files must be written
+first it has PREPARE too, the method that writes them into the plan's "folder"."""
 AIM_RATIO, AIM_BYTES = 5.0, 2 * 2**30
 """What a method of slice interpolation should stay within: times the reference, and peak memory of its process."""
+SLIDE_LEGEND = (
+    "Features: reading the slide, its tissue and its maps; seconds: the rest, search and fit; error: over the tissue, against the truth. "
+    f"Aim of fusing: at most {AIM_BYTES / 2**20:.0f} MB whatever the slide's size."
+)
 CHILD_SECONDS = 900
 COLUMNS = {
-    "method": "method", "features_seconds": "features s", "seconds": "seconds", "ratio": "× reference", "task_seconds": "whole task s", "task_ratio": "× reference",
-    "voxels_a_second": "voxels/s", "start_seconds": "start-up s", "peak_mb": "peak MB", "growth": "growth", "gflop": "GFLOP",
-    "peak_share": "of peak", "error_mm": "error mm", "fuse_seconds": "fusing s", "fused_pixels": "pixels", "fused_mb": "file MB",
+    "method": "method", "features_seconds": "features s", "seconds": "seconds", "ratio": "× reference", "task_seconds": "whole task s",
+    "task_ratio": "× reference", "voxels_a_second": "voxels/s", "start_seconds": "start-up s", "peak_mb": "peak MB", "growth": "growth",
+    "gflop": "GFLOP", "peak_share": "of peak", "error_mm": "error mm", "fuse_seconds": "fusing s", "fused_pixels": "pixels",
+    "fused_mb": "file MB",
 }  # fmt: skip
 
 
 def benchmark(
     subject: str = "interpolate-slices", *, quick: bool = False, device: str = "auto", tell: Callable[[str], None] = lambda sentence: None
 ) -> dict[str, Any]:
-    """Measure every method of a task on one volume, made up.
+    """Measure every method of a task on one volume, or one slide and its MRI, made up.
 
     Gives {"machine", "volume", "reference", "methods": rows}. seconds: array to array, warm, the fastest of several;
     start_seconds: imports, loading and the first run beyond that; peak_mb: of the whole process; growth: the exponent with
@@ -131,4 +136,5 @@ def _legend(found: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
     """What is aimed at, and how to read the columns that there are."""
     aim = f"Aim: at most {AIM_RATIO:g} × {found['reference']['method']} and {AIM_BYTES / 2**20:.0f} MB."
     grows = any(row.get("growth") is not None for row in rows)
-    return [aim] * (found["task"] == "interpolate-slices") + ["Growth 1 is linear in what is made."] * grows
+    said = [aim] * (found["task"] == "interpolate-slices") + ["Growth 1 is linear in what is made."] * grows
+    return said + [SLIDE_LEGEND] * (found["task"] == "register-slide")
