@@ -83,7 +83,7 @@ def test_the_benchmark_of_registration(capsys, tmp_path, monkeypatch):
         assert row["ratio"] == pytest.approx(row["seconds"] / reference["seconds"], rel=0.02)
         assert row["task_ratio"] == pytest.approx(row["task_seconds"] / reference["task_seconds"], rel=0.02)
         assert row["error_mm"] < 0.2, "half a pixel of the MRI"
-    assert reference["error_mm"] < 0.4 < cli_benchmark_pair.error_mm(cli_benchmark_pair.start())
+    assert reference["error_mm"] < 0.5 * cli_benchmark_pair.error_mm(cli_benchmark_pair.start())
     at = (np.argwhere(cli_benchmark_pair.stained()[2])[:, ::-1] + 0.5) * 40 / 625
     box = np.ptp(at @ cli_benchmark_pair.truth()[:2, :2].T, axis=0) + 4
     assert [int(n) for n in fused["fused_pixels"].split("×")] == pytest.approx((box / 0.016).tolist(), rel=0.01)
