@@ -275,8 +275,12 @@ class MedSRRegistrationLogic(TaskPageLogic):
         return OUTLINES if alone else PICTURE
 
     def registration(self, parameters, placed=None, transform_as="start") -> RegisterJob:
-        """placed: the transform under which the slide lies, to start at or to keep. Raises MedSRError where nodes cannot be used."""
+        """placed: the transform under which the slide lies, to start at or to keep ("result"). What a hand laid is scored, however bad.
+
+        Raises MedSRError where nodes cannot be used.
+        """
         options = {name: getattr(parameters, name) for name in OPTION_NAMES} | {"transform_as": transform_as}
+        options["accept_any"] = parameters.accept_any or transform_as == "result"
         return RegisterJob(
             parameters.inputVolume,
             options,
