@@ -76,7 +76,7 @@ def test_a_segmentation_has_no_other_formats_than_its_own(tmp_path):
     for name in ("v.nrrd", "s.nrrd"):
         formats.write(tmp_path / name, volume)
     outputs = {"volume": tmp_path / "v.nrrd", "segmentation": tmp_path / "s.nrrd"}
-    entry = SimpleNamespace(is_result=True, outputs=outputs, frames=(volume,), fidelity=(volume,), source="v0")
+    entry = SimpleNamespace(is_result=True, outputs=outputs, frames=(volume,), fidelity=(volume,), source="v0", registration=None)
     said: list[str] = []
     found = downloads.Downloads(SimpleNamespace(get={"v1": entry}.get), lambda _what: None, said.append)
     assert asyncio.run(found.find("v1", "segmentation.nrrd")) == outputs["segmentation"]

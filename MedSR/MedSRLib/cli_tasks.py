@@ -61,7 +61,7 @@ def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
     for port in needed:
         parser.add_argument(_place("in", port), metavar=port.name.upper(), help=_escaped(port.help), **maybe)
     files = ", ".join(_file_name(task, port) for port in task.OUTPUTS)
-    if makes_folder(task) and not many:
+    if makes_folder(task) and not _is_evaluation(task):
         parser.add_argument("out", metavar="OUT_DIR", help=_escaped(f"a folder for {files}"), **maybe)
     elif makes_folder(task):
         parser.add_argument("--out", metavar="DIR", default="", help=f"a folder for {files}")
@@ -93,9 +93,14 @@ def makes_folder(task: ModuleType) -> bool:
     return task.OUTPUTS[0].kind not in ("volume", "segmentation", "outlines")
 
 
+def _is_evaluation(task: ModuleType) -> bool:
+    """Its figures are for reading: files are written only where asked."""
+    return task.VERB.startswith("evaluate ")
+
+
 def _file_name(task: ModuleType, port: Any) -> str:
     """An evaluation's first output is called after the verb's last word ("slices.csv"), all others after themselves."""
-    stem = task.VERB.split()[-1] if port is task.OUTPUTS[0] and hasattr(task, "score_cohort") else port.name
+    stem = task.VERB.split()[-1] if port is task.OUTPUTS[0] and _is_evaluation(task) else port.name
     return stem + (port.ending or ENDINGS[port.kind])
 
 
