@@ -10,7 +10,6 @@ from typing import Any
 import qt
 import slicer
 import slicer.util
-from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
