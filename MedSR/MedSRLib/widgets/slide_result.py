@@ -32,7 +32,7 @@ class ResultSection:
         other = self._results is None or self._results.transform is not transform
         self._results = RegistrationResults(transform) if carries_slide(transform) else None
         results = self._results
-        if results is not None and other and results.slide is not None and results.slide.GetParentTransformNode() is not transform:
+        if results is not None and other and results.slide is not None and results.slide.GetTransformNodeID() != transform.GetID():
             hang(results.slide, transform, results.mri)
         known = results is not None
         for button in (self.ui.besideButton, self.ui.blendButton, self.ui.squaresButton, self.ui.exportButton):
