@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def load_ct(resources: Path) -> Any:
 def register(resources: Path) -> None:
     """Offer the samples on Slicer's Sample Data page; called once Slicer has started."""
     for sample in (STILL, CINE, THORAX):
-        offer(resources, sample, lambda sample=sample: load_sample(resources, sample))
+        offer(resources, sample, partial(load_sample, resources, sample))
 
 
 def offer(resources: Path, sample: Sample, add: Callable[[], Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,4 +114,4 @@ def suggestion_of(mri: Any) -> dict[str, Any]:
 def register(resources: Path) -> None:
     """Offer them on Slicer's Sample Data page; called once Slicer has started."""
     for pair in PAIRS:
-        offer(resources, pair.mri, lambda pair=pair: load_pair(resources, pair))
+        offer(resources, pair.mri, partial(load_pair, resources, pair))

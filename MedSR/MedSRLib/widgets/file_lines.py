@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -21,9 +22,13 @@ OPENED: Mapping[str, Sequence[str]] = {
 def connect(ui: Any, parameters: Callable[[], Any]) -> None:
     """Let each button NAMEButton set the parameter NAME. parameters: gives those that the page shows."""
     for name, endings in OPENED.items():
-        _connect(ui, parameters, name, lambda before, endings=endings: files.open_file(_("Choose a file"), before, endings))
+        _connect(ui, parameters, name, partial(_opened, endings=endings))
     _connect(ui, parameters, "fusedPath", lambda before: files.save_file(_("Fused pyramid"), before, "OME-TIFF (*.ome.tif)"))
     _connect(ui, parameters, "exportPath", lambda before: files.folder(_("Export to"), before))
+
+
+def _opened(before: str, endings: Sequence[str]) -> str:
+    return files.open_file(_("Choose a file"), before, endings)
 
 
 def _connect(ui: Any, parameters: Callable[[], Any], name: str, choose: Callable[[str], str]) -> None:
