@@ -12,7 +12,7 @@ OPTION = re.compile(r"\{([a-z]\w*)\}")
 
 def label_of(option: str) -> str:
     """An option's name where no door has one of its own, as a form shows it: "spacing_mm" → "Spacing"."""
-    return option.removesuffix("_mm").replace("_", " ").capitalize()
+    return option.removesuffix("_mm").removesuffix("_um").replace("_", " ").capitalize()
 
 
 class MedSRError(Exception):

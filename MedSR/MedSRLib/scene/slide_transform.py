@@ -99,6 +99,14 @@ def lay(slide: Any, mri: Any, index: int) -> Any:
     return transform
 
 
+def hang(slide: Any, transform: Any, mri: Any) -> None:
+    """Lay a slide's node under a transform that was made for it before, with the pixel size that the transform was found with."""
+    mpp = json.loads(attributes.read(transform)[MPP])
+    if mri is not None:
+        slides.set_mpp(slide, mpp, grid_from_node(mri).spacing_mm[2])
+    slide.SetAndObserveTransformNodeID(transform.GetID())
+
+
 def plane_under(transform: Any, mri: Any) -> SlicePlane:
     """The MRI slice that a slide's centre lies on, or nearest to. Raises InputError where the MRI has no grid to lie on."""
     grid = grid_from_node(mri)

@@ -26,6 +26,9 @@ from .panels import PANELS
 from .region_logic import FIELD, RegionLogic
 from .region_ui import RegionUI
 from .runner import Runner
+from .slide_logic import TASK as SLIDE_TASK
+from .slide_logic import SlideLogic
+from .slide_ui import SlideUI
 from .task_logic import TaskLogic
 from .task_ui import TaskUI
 from .transfer import Transfer
@@ -55,31 +58,40 @@ class Workstation:
         self.region_ui = RegionUI(server)
         own = {REGION_TASK: {FIELD: self.region_ui.build}}
         self.forms = {task: OptionsForm(server, task, ("model",), own.get(task)) for task in PANELS}
-        self.task = TaskLogic(server, app, self.forms, self.runner, self.library.entries, self._folder)
-        self.evaluation = EvaluationLogic(server, app, self.task, self.runner, self._folder)
         self.views = ViewsLogic(server, app)
+        self.slides = SlideLogic(server, app, self.library.entries, self._folder, self.views.slice_shown)
+        self.task = TaskLogic(server, app, self.forms, self.runner, self.library.entries, self._folder, self.slides)
+        self.evaluation = EvaluationLogic(server, app, self.task, self.runner, self._folder)
         self.region = RegionLogic(server, app, self.forms[REGION_TASK], self.views.here, self.views.look_at)
 
     def _make_page(self) -> None:
         library, views, evaluation = LibraryUI(self.server), ViewsUI(self.server), EvaluationUI(self.server)
         ready, name = f"!!{self.library.name.original}", self.evaluation.name
-        task = TaskUI(self.server, self.forms, ready, evaluated=f"{name.rows}.length", show_evaluation=f"{name.is_open} = true")
+        slide = SlideUI(self.server)
+        around = {SLIDE_TASK: (slide.build_inputs, slide.build_hand)}
+        evaluated, opened = f"{name.rows}.length", f"{name.is_open} = true"
+        task = TaskUI(self.server, self.forms, ready, evaluated=evaluated, show_evaluation=opened, around=around)
         self.page = PageUI(self.server, library, task, views, evaluation, self.views.layout_manager)
         self.library.set_ui(library)
         self.task.set_ui(task)
         self.evaluation.set_ui(task)
         self.region.set_ui(self.region_ui)
+        self.slides.set_ui(slide, self.task.note)
         self.views.set_ui(views)
         self.page.quit_clicked.connect(lambda: create_task(self.stop()))
 
     def _connect(self) -> None:
-        for show in (self.views.show, self.region.show, self.task.show, self.evaluation.show):
+        for show in (self.slides.show, self.views.show, self.region.show, self.task.show, self.evaluation.show):
             self.library.shown.connect(show)
         self.task.chosen.connect(lambda task: self.region.turn(task == REGION_TASK))
         self.views.zoomed.connect(lambda on: self.region.offer_handles(not on))
         self.task.finished.connect(self.library.add)
         self.library.closed.connect(self.task.forget)
         self.library.closed.connect(self.region.forget)
+        self.library.closed.connect(self.slides.forget)
+        self.slides.made.connect(self.library.add)
+        self.slides.moved.connect(self.views.show_moved)
+        self.slides.moved.connect(self.task.say_moved)
         self.library.closed.connect(self._discard)
         downloads = Downloads(self.library.entries, self.evaluation.file, lambda sentence: self.task.note("error", sentence))
         transfer = Transfer(self._folder, self.library.open_upload, downloads.find)

@@ -13,8 +13,11 @@ from ..io import formats
 from ..io.atomic import replacing_file
 from ..io.series import stem_of
 from ..jobs_files import provenance_path
+from ..scene import registration_export
+from ..scene.registration_results import RegistrationResults
 from ..volume import Volume
 from .entries import Entries, Entry
+from .slide_card import TRANSFORM, ZIP
 
 DICOM_ZIP = "dicom.zip"
 """Ending of a whole series in one file."""
@@ -45,6 +48,8 @@ class Downloads:
         entry = self._entries.get(entry_id)
         if entry is None or not entry.is_result:
             raise InputError("this result is no longer open", fix="compute it again")
+        if entry.registration is not None:
+            return _registration(entry, entry.registration, what)
         if what == "provenance":
             return _there(provenance_path(entry.outputs["volume"]))
         port, _, suffix = what.partition(".")
@@ -87,6 +92,22 @@ def write_dicom_zip(path: Path, frames: Sequence[Volume], sources: Sequence[Volu
         with replacing_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for one in sorted(series.iterdir()):
                 archive.write(one, f"{name}/{one.name}")
+
+
+def _registration(entry: Entry, results: RegistrationResults, what: str) -> Path:
+    """All files of a registration in one, or its transform alone, as the slide lies now. It touches the scene: no thread may do it."""
+    if what not in (ZIP, TRANSFORM):
+        raise InputError(f"there is no {what!r} of a registration")
+    folder = entry.path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        files = registration_export.export(results, Path(scratch) / "files")
+        if what == TRANSFORM:
+            return next(f for f in files if f.name == TRANSFORM).replace(folder / TRANSFORM)
+        with replacing_file(entry.path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for one in files:
+                archive.write(one, one.name)
+    return entry.path
 
 
 def _there(path: Path | None) -> Path:

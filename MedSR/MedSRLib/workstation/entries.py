@@ -1,4 +1,4 @@
-"""What is open in the workstation: volumes that were loaded, and results that belong to one of them."""
+"""What is open in the workstation: images and files of outlines that were loaded, and results that belong to one of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..scene.registration_results import RegistrationResults
 from ..volume import Volume
+
+VOLUME, SLIDE, OUTLINES = "volume", "slide", "outlines"
 
 
 @dataclass
@@ -19,6 +22,8 @@ class Entry:
     outputs: the files of a result by port. report: what the task said of it.
     own_window: (black, white) that the file asks for. window: what the user saw last; both None where there is none.
     task: what a result was made by, or what the user chose for a loaded one; "" until then.
+    kind: of a loaded one; outlines have no frames. texts: (size, spacing) of what is no volume.
+    registration: a slide laid on the source; its node is None, since the source itself is shown below the slide.
     """
 
     id: str
@@ -36,6 +41,9 @@ class Entry:
     own_window: tuple[float, float] | None = None
     window: tuple[float, float] | None = None
     task: str = ""
+    kind: str = VOLUME
+    texts: tuple[str, str] | None = None
+    registration: RegistrationResults | None = None
 
     @property
     def is_result(self) -> bool:
@@ -48,28 +56,33 @@ class Entry:
 
     @property
     def is_dicom(self) -> bool:
-        return bool(self.frames[0].meta.get("dicom_files"))
+        return bool(self.frames and self.frames[0].meta.get("dicom_files"))
 
     @property
     def size_text(self) -> str:
         """Columns × rows × slices, and frames where there are several."""
+        if self.texts is not None:
+            return self.texts[0]
         z, y, x = self.frames[0].shape
         return f"{x} × {y} × {z}" + (f" · {len(self.frames)} time points" if len(self.frames) > 1 else "")
 
     @property
     def spacing_text(self) -> str:
         """The same order, in mm; three figures are enough to recognise it."""
+        if self.texts is not None:
+            return self.texts[1]
         return " × ".join(f"{s:.3g}" for s in self.frames[0].spacing_mm) + " mm"
 
     def row(self) -> dict[str, Any]:
         """Its line in the page's list."""
-        modality = str(self.frames[0].meta.get("modality") or "")
+        modality = str(self.frames[0].meta.get("modality") or "") if self.frames else ""
         return {
             "id": self.id,
             "name": self.name,
             "size": self.size_text,
             "spacing": self.spacing_text,
             "modality": modality,
+            "kind": self.kind,
             "is_result": self.is_result,
             "source": self.source,
         }

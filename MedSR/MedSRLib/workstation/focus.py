@@ -28,6 +28,22 @@ def show_whole(view: Any, place: Sequence[float]) -> None:
     view._logic.SnapSliceOffsetToIJK()
 
 
+def show_slices(view: Any, volume: Any, place: Sequence[float]) -> None:
+    """Turn a view into the plane of a volume's own slices, through a place, RAS mm: a slide lies on one of them."""
+    view.get_view_node().RotateToVolumePlane(volume)
+    view.get_view_node().JumpSliceByOffsetting(*place)
+
+
+def show_around(view: Any, place: Sequence[float], side_mm: float) -> None:
+    """Fill a view with a square around a place, RAS mm."""
+    node = view.get_view_node()
+    (width, height), depth = node.GetDimensions()[:2], node.GetFieldOfView()[2]
+    scale = side_mm / max(min(width, height), 1)  # mm a screen pixel
+    node.SetXYZOrigin(0.0, 0.0, 0.0)
+    node.SetFieldOfView(scale * width, scale * height, depth)
+    node.JumpSliceByCentering(*place)
+
+
 def show_region(view: Any, region: Any) -> None:
     """Fill a view with a volume node, through its middle."""
     view.get_view_node().SetXYZOrigin(0.0, 0.0, 0.0)

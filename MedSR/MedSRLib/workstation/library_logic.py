@@ -16,8 +16,9 @@ from ..io import dicom_window, formats
 from ..io.series import SeriesInfo, stem_of, suffix_of
 from ..scene.nodes import add_node
 from ..scene.samples import STILL, THORAX
-from .entries import Entries, Entry
+from .entries import OUTLINES, SLIDE, Entries, Entry
 from .library_ui import LibraryState, LibraryUI
+from .slide_loading import kind_of, load_outlines, load_slide
 
 SAMPLES = Path(__file__).parents[2] / "Resources" / "SampleData"
 SAMPLE_LOOKS = {THORAX.file: ("CT sample", "mdi-lungs"), STILL.file: ("MR sample", "mdi-heart-outline")}
@@ -61,7 +62,8 @@ class LibraryLogic(BaseLogic[LibraryState]):
 
     def open_upload(self, folder: Path, files: Sequence[Path]) -> None:
         """Open what was uploaded: volumes one by one; anything else is a folder of DICOM."""
-        singles = [f for f in files if suffix_of(f) in (".nrrd", ".nii", ".nii.gz", ".mha", ".mhd", ".nhdr", ".seq.nrrd")]
+        volumes = (".nrrd", ".nii", ".nii.gz", ".mha", ".mhd", ".nhdr", ".seq.nrrd")
+        singles = [f for f in files if suffix_of(f) in volumes or kind_of(f)]
         create_task(self.load(singles or (list(files) if len(files) == 1 else [folder])))
 
     async def load(self, paths: Sequence[Path], series: str = "") -> None:
@@ -85,6 +87,12 @@ class LibraryLogic(BaseLogic[LibraryState]):
                 self.data.loading = False
 
     async def _load_one(self, path: Path, series: str) -> None:
+        kind = kind_of(path) if path.is_file() else ""
+        if kind:
+            new_id = self.entries.new_id()
+            self.add(await (load_slide(self.scene, new_id, path) if kind == SLIDE else load_outlines(new_id, path)))
+            self.data.path = ""
+            return
         choices = [] if series or path.is_file() else await asyncio.to_thread(formats.list_series, path)
         if len(choices) > 1:
             self._ask_series(path, choices)
@@ -108,8 +116,8 @@ class LibraryLogic(BaseLogic[LibraryState]):
             create_task(self.load([self._waiting], self.data.series_choice))
 
     def add(self, entry: Entry) -> Entry:
-        """List an image, give it a node, and show it."""
-        if entry.node is None:
+        """List an image, give it a node, and show it; outlines are only listed, a registration has its nodes."""
+        if entry.node is None and entry.frames and entry.registration is None:
             entry.node = add_node(self.scene, entry.frames[0], entry.name)
         self.entries.add(entry)
         self.select(entry.id)
@@ -121,6 +129,9 @@ class LibraryLogic(BaseLogic[LibraryState]):
         original = self.entries.get(entry.source) if entry and entry.is_result else entry
         if entry is None or original is None:
             return
+        if entry.kind == OUTLINES:  # nothing to look at: the others stay
+            self._show(self.entries.get(self.data.original), self.entries.get(self.data.result))
+            return
         results = self.entries.results_of(original.id)
         self._show(original, entry if entry.is_result else (results[-1] if results else None))
 
@@ -129,7 +140,7 @@ class LibraryLogic(BaseLogic[LibraryState]):
         gone = self.entries.remove(entry_id)
         self.closed.emit(gone)
         kept = self.entries.get(self.data.result) or self.entries.get(self.data.original)
-        loaded = self.entries.loaded()
+        loaded = [e for e in self.entries.loaded() if e.kind != OUTLINES]
         self.select(kept.id if kept else loaded[-1].id) if kept or loaded else self._show(None, None)
         for node in [n for e in gone for n in (e.node, e.fidelity_node) if n is not None]:
             self.scene.RemoveNode(node)

@@ -9,6 +9,9 @@ from trame.widgets import vuetify3 as v3
 from trame_server.utils.typed_state import TypedState
 from undo_stack import Signal
 
+KIND_ICONS = "{ volume: 'mdi-layers-outline', slide: 'mdi-microscope', outlines: 'mdi-vector-polygon' }"
+ROW_ICON = f"row.is_result ? 'mdi-layers-plus' : ({KIND_ICONS})[row.kind]"
+
 
 @dataclass
 class LibraryState:
@@ -82,8 +85,11 @@ class LibraryUI:
         with html.Div(v_if=(f"!{name.original}",), classes="medsr-welcome", id="welcome"), html.Div(classes="medsr-drop"):
             v3.VIcon("mdi-tray-arrow-down", size=56, color="primary", v_if=(f"!{name.loading}",))
             v3.VProgressCircular(indeterminate=True, size=56, color="primary", v_if=(name.loading,))
-            html.Div("Drop a CT or a thick-sliced volume here", classes="text-h6 mt-4")
-            html.Div("NRRD, NIfTI, MetaImage or a DICOM folder. Nothing leaves this computer.", classes="medsr-hint mt-1 mb-5")
+            html.Div("Drop a CT, an MRI or a slide here", classes="text-h6 mt-4")
+            html.Div(
+                "NRRD, NIfTI, MetaImage, a DICOM folder; SVS, NDPI, TIFF, PNG; GeoJSON, XML. Nothing leaves this computer.",
+                classes="medsr-hint mt-1 mb-5",
+            )
             with html.Div(classes="d-flex justify-center flex-wrap", style="gap: 10px"):
                 v3.VBtn("Open files", prepend_icon="mdi-file-outline", variant="tonal", click="window.medsr.pick(false)")
                 v3.VBtn("Open folder", prepend_icon="mdi-folder-outline", variant="tonal", click="window.medsr.pick(true)")
@@ -128,7 +134,7 @@ class LibraryUI:
                 click=(self.entry_clicked.emit, "[row.id]"),
             ),
         ):
-            v3.VIcon(icon=("row.is_result ? 'mdi-layers-plus' : 'mdi-layers-outline'",), size="small", classes="mr-3")
+            v3.VIcon(icon=(ROW_ICON,), size="small", classes="mr-3")
             with html.Div(classes="flex-grow-1", style="min-width: 0"):
                 with html.Div(classes="d-flex align-center"):
                     html.Span("{{ row.name }}", classes="text-body-2 text-truncate", title=("row.name",))

@@ -16,16 +16,18 @@ from .entries import Entry
 class Panel:
     """One task on the page.
 
-    button: what the button that starts it says. suffix: of a result's name. map_title: of its fidelity output.
+    button: what the button that starts it says; short: in fewer words, where tasks are chosen.
+    suffix: of a result's name. map_title: of its fidelity output.
     sentence: (original, options, seconds a voxel or None) → the plan in one sentence; raises MedSRError where there is none.
     unset_texts: (original, options) → what stands in empty fields. facts: report → {label: text} for the result's card.
     without_model: options that are taken where no model fits. derivation: what a derived DICOM says, "" for the writer's own words.
-    evaluation: the task that measures it on the user's own image; evaluate: what its button says.
-    in_plane: whether the acquired plane shows what it does.
+    evaluation: the task that measures it on the user's own image, "" for none; evaluate: what its button says.
+    in_plane: whether the acquired plane shows what it does. own_inputs: whether the page asks for its other inputs in its own way.
     """
 
     task: str
     button: str
+    short: str
     icon: str
     suffix: str
     map_title: str
@@ -37,10 +39,13 @@ class Panel:
     evaluation: str = ""
     evaluate: str = "Evaluate on this volume"
     in_plane: bool = False
+    own_inputs: bool = False
 
     @property
     def labels(self) -> Port | None:
-        """The input beside the image: labels on its grid; None where the task takes none."""
+        """The input beside the image: labels on its grid; None where the task takes none, or has a panel of its own for its inputs."""
+        if self.own_inputs:
+            return None
         return next((port for port in load(self.task).INPUTS if port.kind == "segmentation"), None)
 
     @property
@@ -55,7 +60,7 @@ class Panel:
     @property
     def evaluates_result(self) -> bool:
         """Whether the evaluation is of a result that is there, not of the methods on the image."""
-        return any(port.name == "result" for port in load(self.evaluation).INPUTS)
+        return bool(self.evaluation) and any(port.name == "result" for port in load(self.evaluation).INPUTS)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -63,15 +68,18 @@ class Panel:
 
     @property
     def map_hint(self) -> str:
-        return next(port.help for port in load(self.task).OUTPUTS if port.name == "fidelity")
+        return next((port.help for port in load(self.task).OUTPUTS if port.name == "fidelity"), "")
 
 
+UNSET_SLIDE = {"mpp_um": "what the file says", "fused_um": "2000 pixels"}
+"""What stands in the empty fields of a registration."""
 PANELS = {
     panel.task: panel
     for panel in (
         Panel(
             "super_resolve_ct",
             button="Super-resolve volume",
+            short="Super-resolve",
             icon="mdi-magnify-plus-outline",
             suffix="super-resolved",
             map_title="Trust map",
@@ -87,12 +95,25 @@ PANELS = {
         Panel(
             "interpolate_slices",
             button="Interpolate slices",
+            short="Interpolate",
             icon="mdi-layers-plus",
             suffix="interpolated",
             map_title="Fidelity map",
             sentence=preview.sentence,
             unset_texts=preview.unset_texts,
             evaluation="evaluate_slices",
+        ),
+        Panel(
+            "register_slide",
+            button="Register slide to MRI",
+            short="Register slide",
+            icon="mdi-layers-search-outline",
+            suffix="registered",
+            map_title="",
+            sentence=lambda original, options, pace: "",
+            unset_texts=lambda original, options: UNSET_SLIDE,
+            in_plane=True,
+            own_inputs=True,
         ),
     )
 }

@@ -8,12 +8,15 @@ from typing import Any
 from .downloads import DICOM_ZIP
 from .entries import Entry
 from .panels import PANELS
+from .slide_card import slide_card
 
 INVENTED = "Detail here is invented by the model, not acquired. Research software, not for diagnosis."
 
 
 def result_card(entry: Entry, original: Entry) -> dict[str, Any]:
     """The card of a result; DICOM is derived from DICOM only."""
+    if entry.registration is not None:
+        return slide_card(entry)
     report, panel = entry.report, PANELS[entry.task]
     facts = {
         "Size": entry.size_text,

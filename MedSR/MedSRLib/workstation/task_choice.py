@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import MedSRError
-from ..scene.routing import route
+from ..scene.routing import CT, route
 from .cards import fitting
-from .entries import Entry
+from .entries import SLIDE, Entry
 from .form import OptionsForm
 from .panels import PANELS, Panel
 
 ANY = "any_modality"
 """The option that takes an image as it is, whatever the cards say."""
 
+REGISTRATION = "register_slide"
+LAID = "A slide, or its outlines, are laid on one of its slices."
+ON_AN_MRI = "A slide is laid on an MRI: choose that in the list, or open it."
+
 
 class TaskChoice:
-    """The forms of all tasks, by name, and the one that is chosen for the shown image."""
+    """The forms of all tasks, by name, and the one that is chosen for the shown image.
 
-    def __init__(self, forms: Mapping[str, OptionsForm]) -> None:
-        self._forms = forms
+    sentences: of the tasks whose plan needs more than the image and its options, instead of their panel's.
+    """
+
+    def __init__(self, forms: Mapping[str, OptionsForm], sentences: Mapping[str, Callable[[Entry, Mapping[str, Any]], str]]) -> None:
+        self._forms, self._sentences = forms, sentences
         self._stood_in: set[str] = set()
         self._pace: dict[tuple[Any, ...], float] = {}
         self.original: Entry | None = None
@@ -33,16 +40,26 @@ class TaskChoice:
         return PANELS[self.task]
 
     @property
+    def said_why(self) -> str:
+        """Why the chosen task serves the shown image."""
+        is_registered = self.task == REGISTRATION and self.original is not None and self.original.kind != SLIDE
+        return LAID if is_registered else self.why
+
+    @property
     def form(self) -> OptionsForm:
         return self._forms[self.task]
 
-    def show(self, original: Entry | None) -> None:
-        """Take the task that serves another image, or the one that was chosen for it before."""
+    def show(self, original: Entry | None, has_slide: bool) -> None:
+        """Take the task that serves another image, or the one that was chosen for it before. has_slide: whether a slide is open."""
         self.original = original
-        if original is not None:
+        if original is not None and original.kind == SLIDE:
+            self.why = ON_AN_MRI
+            self.choose(original.task)
+        elif original is not None:
             found = route(original.node)
             self.why = found.why
-            self.choose(original.task or found.task or self.task)
+            fitting = REGISTRATION if has_slide and found.task != CT else found.task
+            self.choose(original.task or fitting or self.task)
 
     def choose(self, task: str) -> None:
         """The user takes this task for the shown image: offer the models that fit it."""
@@ -55,6 +72,9 @@ class TaskChoice:
     def offer_models(self) -> None:
         """Offer the models that fit the shown image, or all where the user takes any modality."""
         if self.original is None:
+            return
+        if not self.form.has("model"):
+            self.no_model = ""
             return
         is_any = self.form.has(ANY) and bool(self.form.get(ANY))
         pairs, self.no_model = fitting(self.task, self.original.node, is_any)
@@ -80,12 +100,16 @@ class TaskChoice:
         try:
             values = self.form.values()
             texts = self.panel.unset_texts(self.original, values)
+            if self.task in self._sentences:
+                return self._sentences[self.task](self.original, values), True, texts
             return self.panel.sentence(self.original, values, self._pace.get(_kind(self.task, values))), True, texts
         except MedSRError as error:
             return error.sentence(), False, self.panel.unset_texts(self.original, self.form.defaults())
 
     def learn(self, entry: Entry, options: Mapping[str, Any]) -> None:
-        """A result tells how long the next one of its kind takes."""
+        """A result tells how long the next one of its kind takes; a registration's time has little to do with voxels."""
+        if entry.registration is not None:
+            return
         voxels = math.prod(entry.frames[0].shape) * len(entry.frames)
         if entry.report.get("seconds"):
             self._pace[_kind(entry.task, options)] = float(entry.report["seconds"]) / voxels

@@ -19,11 +19,13 @@ from ..scene.aftercare import dress
 from ..scene.fidelity import add_fidelity
 from ..scene.nodes import add_node
 from .cards import card_texts
-from .entries import Entries, Entry
+from .entries import SLIDE, VOLUME, Entries, Entry
 from .form import OptionsForm
 from .panels import PANELS, Panel
 from .result_card import result_card
 from .runner import Runner
+from .slide_logic import TASK as REGISTRATION
+from .slide_logic import SlideLogic
 from .task_choice import ANY, TaskChoice
 from .task_ui import TaskState, TaskUI
 from .transfer import safe_name
@@ -35,15 +37,27 @@ logger = logging.getLogger(__name__)
 class TaskLogic(BaseLogic[TaskState]):
     """Emits `finished` with the result's entry, `chosen` with the name of the task that the panel shows.
 
-    forms: one a task, by its name.
+    forms: one a task, by its name. slides: knows a registration's inputs, and what it makes.
     """
 
     finished = Signal(object)
     chosen = Signal(str)
 
-    def __init__(self, server, slicer_app, forms: Mapping[str, OptionsForm], runner: Runner, entries: Entries, folder: Path) -> None:
+    def __init__(
+        self,
+        server,
+        slicer_app,
+        forms: Mapping[str, OptionsForm],
+        runner: Runner,
+        entries: Entries,
+        folder: Path,
+        slides: SlideLogic,
+    ) -> None:
         super().__init__(server, slicer_app, TaskState)
-        self._choice, self._runner, self._entries, self._folder = TaskChoice(forms), runner, entries, folder
+        self._choice, self._runner = TaskChoice(forms, {REGISTRATION: slides.sentence}), runner
+        self._entries, self._folder, self._slides = entries, folder, slides
+        slides.changed.connect(self._preview)
+        slides.scoring.connect(lambda: create_task(self.run()))
         self._original: Entry | None = None
         self._result: Entry | None = None
         self._of_job: Entry | None = None
@@ -64,12 +78,17 @@ class TaskLogic(BaseLogic[TaskState]):
         """Another pair is looked at: its card, not the last job's."""
         if original is not self._original:
             self.data.notes = [_note("warning", text) for text in (original.frames[0].meta.get("warnings") or ())] if original else []
-            self._choice.show(original)
+            self._choice.show(original, any(e.kind == SLIDE for e in self._entries.loaded()))
             self.data.task = self._choice.task
         self._original, self._result = original, result
         self._offer_labels()
         self._say_choice()
         self.data.result = result_card(result, original) if original and result else {}
+
+    def say_moved(self) -> None:
+        """The slide of the shown result lies elsewhere: its card says so."""
+        if self._result is not None and self._original is not None:
+            self.data.result = result_card(self._result, self._original)
 
     def _choose(self, task: str) -> None:
         """The user took the other task."""
@@ -83,17 +102,19 @@ class TaskLogic(BaseLogic[TaskState]):
 
     def _say_choice(self) -> None:
         panel, data = self._choice.panel, self.data
-        data.why, data.no_model = self._choice.why, self._choice.no_model
+        data.why, data.no_model = self._choice.said_why, self._choice.no_model
         data.button, data.icon, data.labels_title = panel.button, panel.icon, panel.labels_title
         data.labels_hint = panel.labels.help if panel.labels else ""
         data.evaluate = panel.evaluate
-        data.can_evaluate = not panel.evaluates_result or bool(self._result and self._result.task == panel.task)
+        data.can_evaluate = bool(panel.evaluation) and (
+            not panel.evaluates_result or bool(self._result and self._result.task == panel.task)
+        )
         self.chosen.emit(panel.task)
         self._preview()
 
     def _offer_labels(self) -> None:
         """Any other loaded image may hold labels on the original's grid; the task says where one does not."""
-        others = [e for e in self._entries.loaded() if e is not self._original]
+        others = [e for e in self._entries.loaded() if e is not self._original and e.kind == VOLUME]
         self.data.segmentations = [{"value": "", "title": "None"}, *({"value": e.id, "title": e.name} for e in others)]
         if self.data.segmentation not in [e.id for e in others]:
             self.data.segmentation = ""
@@ -133,9 +154,10 @@ class TaskLogic(BaseLogic[TaskState]):
         try:
             specification = self._specification(original)
             event = await self._runner.run(specification, self.follow)
-            entry = await self._entry(original, specification.task, event)
+            entry = await self._made(original, specification.task, event)
             self._choice.learn(entry, specification.options)
             self.finished.emit(entry)
+            self._forget_notes(entry.report.get("warnings") or ())
             create_task(self._reveal())
         except Cancelled:
             self.note("info", "Cancelled; nothing was written.")
@@ -145,10 +167,26 @@ class TaskLogic(BaseLogic[TaskState]):
             logger.exception("the job failed")
             self.note("error", f"The job failed: {error}.")
         finally:
+            self._slides.close()
             self.end()
+
+    def _forget_notes(self, texts: Sequence[str]) -> None:
+        """What stands on the result's card needs no note."""
+        self.data.notes = [note for note in self.data.notes if note["text"] not in texts]
+
+    async def _made(self, original: Entry, task: str, event: Mapping[str, Any]) -> Entry:
+        """The result in the scene. Raises Cancelled where it is no longer wanted."""
+        if task != REGISTRATION:
+            return await self._entry(original, task, event)
+        read = await self._slides.read(event)
+        if self.data.cancelling:
+            raise Cancelled()
+        return self._slides.entry(original, read)
 
     def _specification(self, original: Entry) -> jobs.Specification:
         panel, options = self._choice.panel, self._choice.form.values()
+        if panel.task == REGISTRATION:
+            return self._slides.specification(original, options)
         folder = self._folder / self._entries.new_id()
         folder.mkdir(parents=True)
         stem = safe_name(original.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trame.widgets import html
@@ -54,8 +54,20 @@ class TaskUI:
     cancel_clicked = Signal()
     evaluate_clicked = Signal()
 
-    def __init__(self, server, forms: Mapping[str, OptionsForm], ready: str, evaluated: str, show_evaluation: str) -> None:
-        """forms: by task. ready, evaluated: JavaScript conditions. show_evaluation: a JavaScript statement."""
+    def __init__(
+        self,
+        server,
+        forms: Mapping[str, OptionsForm],
+        ready: str,
+        evaluated: str,
+        show_evaluation: str,
+        around: Mapping[str, tuple[Callable[[str], None], Callable[[str], None]]],
+    ) -> None:
+        """forms: by task. ready, evaluated: JavaScript conditions. show_evaluation: a JavaScript statement.
+
+        around: by task, what builds widgets before and after its form, called with the JavaScript expression of OptionsForm.build.
+        """
+        self._around = around
         self.typed_state, self._forms = TypedState(server.state, TaskState), forms
         self._ready, self._evaluated, self._show_evaluation = ready, evaluated, show_evaluation
 
@@ -64,7 +76,10 @@ class TaskUI:
         self._tasks(name)
         for task, form in self._forms.items():
             with html.Div(v_if=(f"{name.task} === '{task}'",)):
+                before, after = self._around.get(task, (_nothing, _nothing))
+                before(name.busy)
                 form.build(disabled=name.busy)
+                after(name.busy)
         self._labels(name)
         self._card(name)
         self._result(name)
@@ -84,7 +99,7 @@ class TaskUI:
         look = {"density": "compact", "variant": "outlined", "divided": True, "color": "primary", "disabled": (name.busy,)}
         with v3.VBtnToggle(v_model=(name.task,), mandatory=True, id="tasks", classes="medsr-tasks", **look):
             for panel in PANELS.values():
-                with v3.VBtn(panel.button, value=panel.task, size="small", id=f"task-{panel.task}"):
+                with v3.VBtn(panel.short, value=panel.task, size="small", id=f"task-{panel.task}"):
                     v3.VTooltip(load(panel.task).SUMMARY, activator="parent", location="end", max_width=280, open_delay=400)
         html.Div("{{ " + name.why + " }}", v_if=(name.why,), classes="medsr-hint mb-4", id="why-task")
 
@@ -104,6 +119,8 @@ class TaskUI:
     def _card(self, name) -> None:
         """The card of the model that a click would use, or why there is none."""
         for task, form in self._forms.items():
+            if not form.has("model"):
+                continue
             used = f"{name.task} === '{task}' && ['auto', 'model'].includes({form.key('method')})"
             self._model(f"{name.cards}['{task}']?.[{form.key('model')}]", f"{used} && !{name.no_model}")
         html.Div("{{ " + name.no_model + " }}", v_if=(name.no_model,), classes="medsr-card medsr-hint", id="no-model")
@@ -185,11 +202,13 @@ class TaskUI:
     def _result(self, name) -> None:
         with html.Div(v_if=(f"{name.result}.name",), classes="medsr-card mt-2", id="result", ref="result_card"):
             with html.Div(classes="d-flex align-center mb-1"):
-                v3.VIcon("mdi-check-circle", color="success", size="small", classes="mr-2")
+                v3.VIcon("mdi-check-circle", v_if=(f"!{name.result}.grade",), color="success", size="small", classes="mr-2")
                 html.Span("{{ " + name.result + ".name }}", classes="text-body-2 font-weight-medium text-truncate")
+            self._grade(f"{name.result}.grade")
             with html.Table(classes="medsr-facts"), html.Tbody(), html.Tr(v_for=(f"fact in {name.result}.facts",), key="fact.label"):
                 html.Td("{{ fact.label }}")
                 html.Td("{{ fact.value }}")
+            self._outlines(f"{name.result}.outlines")
             with html.Div(v_if=(f"{name.result}.invented",), classes="medsr-invented mt-2", id="invented"):
                 v3.VIcon("mdi-alert-outline", size="small", classes="mr-2")
                 html.Span("{{ " + name.result + ".invented }}")
@@ -207,3 +226,23 @@ class TaskUI:
                     id=("'download-' + link.id",),
                     raw_attrs=["download"],
                 )
+
+    def _grade(self, grade: str) -> None:
+        """Whether to believe a registration, in words and colour."""
+        with v3.VChip(v_if=(grade,), color=(f"{grade}.colour",), label=True, classes="mb-2", id="grade"):
+            v3.VIcon(icon=(f"{grade}.icon",), start=True, size="small")
+            html.Span("{{ " + grade + ".words }}")
+
+    def _outlines(self, rows: str) -> None:
+        """How each outline of a registration agrees with the MRI's own."""
+        with html.Table(v_if=(f"{rows}?.length",), classes="medsr-outlines mt-2", id="dice"):
+            with html.Thead(), html.Tr():
+                for title in ("Outline", "Dice", "HD95 mm", "mm²"):
+                    html.Th(title)
+            with html.Tbody(), html.Tr(v_for=(f"(row, i) in {rows}",), key="i"):
+                for column in ("name", "dice", "hd95", "area"):
+                    html.Td("{{ row." + column + " }}")
+
+
+def _nothing(_disabled: str) -> None:
+    """A form that stands alone."""

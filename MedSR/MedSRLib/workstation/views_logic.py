@@ -16,8 +16,8 @@ from ..scene.fidelity import full_scale
 from ..scene.nodes import set_node
 from . import layouts
 from .cursor import LinkedCursor, value_at
-from .entries import Entry
-from .focus import centre_ras, meeting_point, show_region, show_whole
+from .entries import SLIDE, Entry
+from .focus import centre_ras, meeting_point, show_around, show_region, show_slices, show_whole
 from .grey import GreyValues
 from .linked import LinkedPair
 from .panels import PANELS
@@ -25,6 +25,7 @@ from .planes import directions, in_plane_orientation, plane_size_mm
 from .preview import slice_step_mm
 from .result_card import model_of
 from .slice_view_ui import create_slice_view_ui, slice_view_state
+from .slide_overlay import SlideOverlay, slice_at
 from .theme import ORIGINAL_COLOR, RESULT_COLOR
 from .views_ui import ViewsState, ViewsUI
 
@@ -49,6 +50,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         self._to_fit: set[str] = set()
         self._seen: set[str] = set()
         self._grey = GreyValues(self.data)
+        self._slide = SlideOverlay(slicer_app.scene)
         self._place: Sequence[float] | None = None
         self._cursor = LinkedCursor(slicer_app.scene, self._probe)
         register_rca_factories(slicer_app.view_manager, server, slice_view_ui_f=create_slice_view_ui, rca_encoder="jpeg", target_fps=20)
@@ -61,6 +63,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
             name.smooth: lambda _on: self._grey.smooth(),
             name.overlay: lambda _on: self._apply_overlay(),
             name.opacity: lambda _value: self._apply_overlay(),
+            name.slide_opacity: lambda _value: self._apply_overlay(),
+            name.squares: lambda _on: self._apply_overlay(),
             name.frame: self._show_frame,
             name.cursor: self._cursor.turn,
             name.zoomed: lambda _on: self.fit(),
@@ -85,18 +89,23 @@ class ViewsLogic(BaseLogic[ViewsState]):
         data.has_volume, data.has_result = original is not None, result is not None
         data.has_fidelity = bool(result and result.fidelity)
         data.overlay = data.overlay and data.has_fidelity
-        data.has_region = bool(result and result.is_region)
+        data.has_region = bool(result and (result.is_region or result.registration))
         if result is not None:
             data.map_title, data.map_hint = PANELS[result.task].map_title, PANELS[result.task].map_hint
         data.frames, data.frame = (len(original.frames) if original else 1), 1
         if original is None:
             self._grey.show(None, None)
+            self._slide.show(None)
             return
         if is_new:
             self._place = None
-            self._acquired = in_plane_orientation(original.node)
+            self._acquired = "Axial" if original.kind == SLIDE else in_plane_orientation(original.node)
             self._offer_modes()
-        self._grey.show(original, result)
+        is_slide = original.kind == SLIDE  # it has its own colours
+        self._grey.show(None if is_slide else original, None if is_slide else result)
+        self._slide.show(result)
+        data.has_slide = self._slide.picture(in_squares=False) is not None
+        self._place = self._slide.place or self._place
         self._show_frame(1)
         self._choose_mode()
         self._arrange()
@@ -108,6 +117,12 @@ class ViewsLogic(BaseLogic[ViewsState]):
             self._seen.add(result.id)
             data, in_plane = self.data, PANELS[result.task].in_plane
             data.mode = self._acquired.lower() if in_plane and data.mode == "four" else data.mode
+
+    @property
+    def _mode(self) -> str:
+        """A slide has one plane only."""
+        is_slide = self._original is not None and self._original.kind == SLIDE
+        return self._acquired.lower() if is_slide else self.data.mode
 
     @property
     def _across(self) -> tuple[str, str]:
@@ -127,6 +142,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
         return self._planes[0] if self.data.mode == "four" else self.data.mode.capitalize()
 
     def _offer_modes(self) -> None:
+        if self._original is not None and self._original.kind == SLIDE:
+            self.data.modes = []
+            return
         order = (*self._across, self._acquired)
         modes = [{"value": o.lower(), "title": o, "icon": MODE_ICONS[o]} for o in order]
         self.data.modes = [{"value": "four", "title": "All", "icon": "mdi-view-grid-outline"}, *modes]
@@ -135,7 +153,7 @@ class ViewsLogic(BaseLogic[ViewsState]):
         """Choose the layout for the mode; views that are new in it are filled by `_prepare_views`."""
         if self._original is None:
             return
-        mode, has_result = self.data.mode, self._result is not None
+        mode, has_result = self._mode, self._result is not None
         if mode == "four":
             layout = layouts.four_up(self._planes if has_result else self._across, self._acquired, has_result)
         else:
@@ -162,7 +180,9 @@ class ViewsLogic(BaseLogic[ViewsState]):
                 view.modified.connect(self._caption_directions)
                 self._cursor.watch(view)
             entry = self._original if side == "Original" else self._result
-            view.set_background_volume_id(entry.node.GetID() if entry and entry.node else None)
+            node = self._slide.mri if side == "Result" and self._slide.mri else entry and entry.node
+            view.set_background_volume_id(node.GetID() if node else None)
+            _draw_image_first(view)
             self._caption(view, side, orientation, entry)
         self._link_views()
         self._apply_overlay()
@@ -182,11 +202,20 @@ class ViewsLogic(BaseLogic[ViewsState]):
         shown = {o: v for side, o, v in self._views() if side == "Original" and o in self._shown_planes}
         return self._cursor.place if self.data.cursor and self._cursor.place is not None else meeting_point(shown)
 
+    def slice_shown(self) -> int:
+        """The slice of the original that is looked at."""
+        place = self.here()
+        return 0 if place is None or self._original is None else slice_at(self._original.node, place)
+
+    def show_moved(self) -> None:
+        """The slide was moved by hand."""
+        self._apply_overlay()
+
     @property
     def _shown_planes(self) -> tuple[str, ...]:
         """The planes of the original in the current layout, the acquired one first."""
-        if self.data.mode != "four":
-            return (self.data.mode.capitalize(),)
+        if self._mode != "four":
+            return (self._mode.capitalize(),)
         return self._planes if self._result is not None else (self._acquired, *self._across)
 
     def look_at(self, place: Sequence[float]) -> None:
@@ -225,6 +254,10 @@ class ViewsLogic(BaseLogic[ViewsState]):
             return
         with view.trigger_modified_once():
             show_whole(view, centre_ras(self._original.node) if self._place is None else self._place)
+            if self._slide.mri is not None and self._place is not None:
+                show_slices(view, self._slide.mri, self._place)
+                if self.data.zoomed and self._slide.side_mm > 0:
+                    show_around(view, self._place, self._slide.side_mm)
             if self._result is not None and self._is_zoomed:
                 show_region(view, self._result.node)
         if orientation in self._pairs:
@@ -232,8 +265,11 @@ class ViewsLogic(BaseLogic[ViewsState]):
 
     def _caption(self, view, side: str, orientation: str, entry: Entry | None) -> None:
         texts = slice_view_state(self.server, view).data
-        texts.title, texts.color = f"{side} · {orientation.lower()}", ORIGINAL_COLOR if side == "Original" else RESULT_COLOR
-        if entry is not None and self._original is not None:
+        name = "Slide on MRI" if side == "Result" and self._slide.mri else side
+        texts.title, texts.color = f"{name} · {orientation.lower()}", ORIGINAL_COLOR if side == "Original" else RESULT_COLOR
+        if entry is not None and (entry.kind == SLIDE or entry.registration is not None):
+            texts.detail, texts.warning = f"{entry.name}, {entry.spacing_text}", ""
+        elif entry is not None and self._original is not None:
             method = "as acquired" if side == "Original" else str(entry.report.get("method") or entry.name)
             step = slice_step_mm(entry.frames[0], self._original.frames[0])
             pixels = f"pixels of {entry.frames[0].spacing_mm[0]:.3g} mm, " if self._is_finer else ""
@@ -275,8 +311,22 @@ class ViewsLogic(BaseLogic[ViewsState]):
         text = ""
         if on and self._original:
             text = f"{full_scale(on.fidelity[0].array):.3g} {self._grey.unit or 'image units'}"
+        slide = self._slide.picture(bool(self.data.squares))
         for side, orientation, view in self._views():
             if side == "Result":
-                view.set_foreground_volume_id(on.fidelity_node.GetID() if on else None)
-                view.set_foreground_opacity(float(self.data.opacity) / 100 if on else 0.0)
+                over = on.fidelity_node if on else slide
+                opacity = self.data.opacity if on else 100.0 if self.data.squares else self.data.slide_opacity
+                view.set_foreground_volume_id(over.GetID() if over else None)
+                view.set_foreground_opacity(float(opacity) / 100 if over else 0.0)
                 slice_view_state(self.server, view).data.legend_max = text if orientation == self._legend_plane else ""
+
+
+def _draw_image_first(view) -> None:
+    """A segmentation that was there before the view's image would hide it: VTK draws 2-D actors of one depth in their order."""
+    renderer, image = view.first_renderer(), view._render_manager.image_actor
+    props = renderer.GetViewProps()
+    others = [prop for i in range(props.GetNumberOfItems()) if (prop := props.GetItemAsObject(i)) is not image]
+    if renderer.HasViewProp(image) and props.GetItemAsObject(0) is not image:
+        for prop in others:
+            renderer.RemoveViewProp(prop)
+            renderer.AddViewProp(prop)

@@ -37,6 +37,9 @@ class ViewsState:
     cursor: bool = False
     probe: str = ""
     opacity: float = 50.0
+    has_slide: bool = False
+    slide_opacity: float = 60.0
+    squares: bool = False
     frame: int = 1
     frames: int = 1
 
@@ -67,6 +70,7 @@ class ViewsUI:
             self._frames(name)
             self._cursor(name)
             v3.VSpacer()
+            self._slide(name)
             self._overlay(name)
             self._zoom(name)
             self._icon("mdi-fit-to-page-outline", "Fit the views", "fit", click=self.reset_clicked.emit)
@@ -135,6 +139,18 @@ class ViewsUI:
                 style="width: 110px",
                 id="opacity",
             )
+
+    def _slide(self, name) -> None:
+        """How a slide lies over its MRI: blended, or in squares."""
+        with html.Div(v_if=(name.has_slide,), classes="d-flex align-center"):
+            html.Span("MRI", classes="medsr-hint mr-2")
+            limits = {"min": 0, "max": 100, "step": 1, "disabled": (name.squares,)}
+            look = {"hide_details": True, "color": "primary", "style": "width: 150px", "id": "slide-opacity"}
+            v3.VSlider(v_model=(name.slide_opacity,), **limits, **look)
+            html.Span("Slide", classes="medsr-hint mx-2")
+            with html.Div(classes="mr-2"):
+                v3.VSwitch(v_model=(name.squares,), label="Checkerboard", hide_details=True, id="squares")
+                v3.VTooltip("MRI and slide in turn: see how edges meet", activator="parent", location="bottom", max_width=320)
 
     def _zoom(self, name) -> None:
         """Between the region of the result and the whole scan."""

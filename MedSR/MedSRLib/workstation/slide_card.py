@@ -1,0 +1,65 @@
+"""What the page says of a registration: its grade in words and colour, Dice of each outline, how the slide lies, what to beware of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..scene import nudge
+from ..scene.registration_export import MOVED
+from .entries import Entry
+
+GRADES = {
+    "good": ("Good", "success", "mdi-check-circle"),
+    "doubtful": ("Doubtful: check it before use", "warning", "mdi-alert-circle"),
+    "refused": ("Not to be believed", "error", "mdi-close-circle"),
+}
+"""By grade: (words, colour, icon)."""
+UNSCORED = ("Laid by hand, not scored", "info", "mdi-hand-back-right-outline")
+ZIP, TRANSFORM = "registration.zip", "transform.h5"
+
+
+def slide_card(entry: Entry) -> dict[str, Any]:
+    """The card of a registration."""
+    facts = entry.report
+    words, colour, icon = GRADES.get(str(facts.get("grade", "")), UNSCORED)
+    moved = bool(entry.registration and nudge.nudged(entry.registration.transform))
+    said = [_sentence(str(text)) for text in facts.get("warnings") or ()] + ([_sentence(MOVED)] if facts and moved else [])
+    return {
+        "name": entry.name,
+        "grade": {"words": words, "colour": colour, "icon": icon},
+        "facts": [{"label": k, "value": v} for k, v in _facts(facts).items() if v] if facts else [],
+        "outlines": [_row(row) for row in facts.get("outlines") or ()],
+        "why": "",
+        "invented": "",
+        "warnings": said,
+        "links": _links(entry),
+    }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    orientation, mpp = facts["orientation"], facts["mpp"]
+    sure = "determined" if orientation["determined"] else "not determined"
+    return {
+        "Slice": str(facts["slice"]),
+        "Orientation": f"{orientation['chosen']}, {sure}",
+        "Pixel": f"{mpp['used_um'][0]:.3g} µm, from the {mpp['source']}",
+        "Method": str(facts.get("method") or ""),
+        "Time": f"{float(facts['seconds']):.1f} s" if facts.get("seconds") is not None else "",
+    }
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, str]:
+    def shown(key: str, digits: int) -> str:
+        return "–" if row.get(key) is None else f"{float(row[key]):.{digits}f}"
+
+    return {"name": str(row["outline"]), "dice": shown("dice", 3), "hd95": shown("hausdorff95_mm", 1), "area": shown("area_mm2", 0)}
+
+
+def _links(entry: Entry) -> list[dict[str, str]]:
+    links = ((ZIP, "All files (zip)"), (TRANSFORM, "Transform (.h5)"))
+    return [{"id": what.replace(".", "-"), "title": title, "url": f"download/{entry.id}/{what}"} for what, title in links]
