@@ -13,7 +13,8 @@ from MedSRLib.widgets import preview, viewing
 from MedSRLib.widgets.binding import Binding
 from MedSRLib.widgets.options_section import OptionsSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
-from MedSRLib.widgets.task_page import UI, TaskPage
+from MedSRLib.widgets.task_page import UI
+from MedSRLib.widgets.volume_page import VolumePage
 from slicer import vtkMRMLDisplayableNode, vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
@@ -73,7 +74,7 @@ class MedSRParameterNode:
     batch_size: Annotated[int, WithinRange(1, 256)] = 4
 
 
-class MedSRWidget(TaskPage):
+class MedSRWidget(VolumePage):
     apply_text = _("Super-resolve volume")
     parts = (UI / "SuperResolveCt.ui",)
 
@@ -81,6 +82,7 @@ class MedSRWidget(TaskPage):
         return MedSRLogic()
 
     def set_up_page(self):
+        super().set_up_page()
         self._watched = []
         self.options = OptionsSection(routing.CT, self.ui, METHOD_LABELS, LEARNED)
         self.slices_ui = self.load(UI / "InterpolateSlices.ui", above=self.roots[-1])

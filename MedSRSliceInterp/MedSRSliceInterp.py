@@ -22,7 +22,8 @@ from MedSRLib.scene.slice_jobs import EvaluateJob, InterpolateJob
 from MedSRLib.widgets import preview, viewing
 from MedSRLib.widgets.options_section import OptionsSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
-from MedSRLib.widgets.task_page import UI, TaskPage, sentence
+from MedSRLib.widgets.task_page import UI, sentence
+from MedSRLib.widgets.volume_page import VolumePage
 
 OPTION_NAMES = ("spacing_mm", "factor", "method", "model", "axis", "device", "batch_size", "self_ensemble", "allow_shear")
 EVALUATION_NAMES = ("axis", "device", "batch_size", "self_ensemble")
@@ -76,7 +77,7 @@ class MedSRSliceInterpParameterNode:
     allow_shear: bool = False
 
 
-class MedSRSliceInterpWidget(TaskPage):
+class MedSRSliceInterpWidget(VolumePage):
     apply_text = _("Interpolate slices")
     parts = (UI / "InterpolateSlices.ui",)
 
@@ -84,6 +85,7 @@ class MedSRSliceInterpWidget(TaskPage):
         return MedSRSliceInterpLogic()
 
     def set_up_page(self):
+        super().set_up_page()
         self.options = OptionsSection("interpolate_slices", self.ui, METHOD_LABELS, MAY_USE_TORCH)
         self.ui.evaluateButton.connect("clicked(bool)", self.onEvaluate)
 

@@ -173,7 +173,16 @@ def test_tasks_options_and_models_are_listed_with_the_standard_library_alone():
     )
     *names, cards, loaded = run_blocked(HEAVY, code).splitlines()
     assert (
-        names == ["interpolate_slices", "super_resolve_ct", "register_slide", "evaluate_slices", "evaluate_ct"]
+        names
+        == [
+            "interpolate_slices",
+            "super_resolve_ct",
+            "register_slide",
+            "evaluate_slices",
+            "evaluate_ct",
+            "evaluate_registration",
+            "transform_outlines",
+        ]
         and int(cards) >= 0
         and loaded == "[]"
     )

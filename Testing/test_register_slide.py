@@ -112,7 +112,7 @@ def test_aaa0043_by_the_command_finds_its_scale_in_spite_of_its_tag(data_dir, tm
     assert min(facts["orientation"]["scores"].values()) > 0.92, "any way round fits"
     assert facts["provenance"]["task"] == "register_slide" and len(facts["provenance"]["inputs"]["slide"]["identity"]["sha256"]) == 64
     assert {path.name for path in out.iterdir()} == {
-        "transform.h5", "registration.json", "dice.csv", "labels.seg.nrrd", "labelmap.nii.gz", "fused.nrrd"
+        "transform.h5", "registration.json", "dice.csv", "labels.seg.nrrd", "labelmap.nii.gz", "fused.nrrd", "fused_slide.ome.tif"
     }  # fmt: skip
     labels, nifti = (formats.read(out / name)[0] for name in ("labels.seg.nrrd", "labelmap.nii.gz"))
     mask = sitk.ReadImage(str(words[0]))

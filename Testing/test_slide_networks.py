@@ -33,14 +33,17 @@ def test_small_is_384_numbers_12_blocks_6_heads_and_compact_fits_12_mb():
 
 
 def test_dense_features_lie_where_their_patches_lie():
-    """With nothing but the patch embedding, the token at row 2, column 1 is that of the pixels of that patch."""
+    """With nothing but the patch embedding, the token at row 2, column 1 is that of the pixels of that patch, standardised."""
     network = networks.build("dino_vit").eval()
     network.blocks, network.norm = torch.nn.ModuleList(), torch.nn.Identity()
     torch.nn.init.zeros_(network.pos_embed)
     image = torch.rand(2, 3, 64, 48)
     dense = network.dense(image)
     assert dense.shape == (2, 192, 4, 3)
-    by_hand = (network.patch_embed.proj.weight * image[1, :, 32:48, 16:32]).sum((1, 2, 3)) + network.patch_embed.proj.bias
+    patch = (image[1, :, 32:48, 16:32] - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(
+        3, 1, 1
+    )
+    by_hand = (network.patch_embed.proj.weight * patch).sum((1, 2, 3)) + network.patch_embed.proj.bias
     assert torch.allclose(dense[1, :, 2, 1], by_hand, atol=1e-4)
 
 

@@ -106,23 +106,23 @@ def learned(module: Any, side: int) -> Method:
     return find
 
 
-def side_of(network: str, arguments: dict[str, Any] | None) -> int:
-    """Pixels a side that a network takes: the 256 of the patches, or what its grid asks for."""
-    return 16 * (arguments or {}).get("grid", 15) if network == "prosregnet" else 256
-
-
 def networks(names: list[str]) -> dict[str, tuple[Method, str]]:
-    """LABEL=CHECKPOINT of training.train → method, and its file's sha256."""
+    """LABEL=CHECKPOINT of training.train → methods, and the file's sha256: the regression; and, where the network gives features of
+    each modality at 16 × 16 places, their mutual nearest neighbours."""
     import torch
     from MedSRLib import models
 
     from .evaluate import from_checkpoint
+    from .matching_dense import by_neighbours
 
     found: dict[str, tuple[Method, str]] = {}
     for name in names:
         label, _, path = name.partition("=")
-        h = torch.load(path, map_location="cpu", weights_only=True)["hyper_parameters"]
-        found[label] = learned(from_checkpoint(Path(path)), side_of(h["network"], h["arguments"])), models.sha256(Path(path))
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        module, identity = from_checkpoint(Path(path)), models.sha256(Path(path))
+        found[label] = learned(module, saved["datamodule_hyper_parameters"]["side"]), identity
+        if saved["hyper_parameters"]["network"] == "slide_matcher":
+            found[f"{label}, neighbours"] = by_neighbours(module), identity
     return found
 
 

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 
 ENDINGS = {
     "table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd",
-    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm",
+    "transform": ".h5", "facts": ".json", "dicom_seg": ".dcm", "pyramid": ".ome.tif", "text": ".md", "outlines": ".seg.nrrd",
 }  # fmt: skip
-METAVARS = {"model": "ID", "methods": "NAME,NAME", "mpp_um": "UM", "rotation_deg": "DEGREES", "slice": "K", "slide_slice": "K"}
+METAVARS = {
+    "model": "ID",
+    "methods": "NAME,NAME",
+    "mpp_um": "UM",
+    "fused_um": "UM",
+    "rotation_deg": "DEGREES",
+    "slice": "K",
+    "slide_slice": "K",
+}
 SUMMARY_COLUMNS = {
     "method": "method", "ssim": "SSIM", "psnr_db": "PSNR dB", "vif": "VIF", "snli": "SNLI", "sharpness": "sharpness",
     "departure_rms": "averaged back, RMS", "departure_mean": "averaged back, mean",
-    "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
+    "measure": "measure", "cases": "cases", "mean": "mean", "sd": "sd", "unit": "", "p_ssim": "p (SSIM)", "p_psnr_db": "p (PSNR)",
 }  # fmt: skip
 
 
@@ -47,16 +55,20 @@ def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
     first, *others = task.INPUTS
     many: dict[str, Any] = {"nargs": "+"} if hasattr(task, "score_cohort") else {}
     needed = [port for port in others if port.required]
-    parser.add_argument(_place("in", first), metavar=first.name.upper() if needed else "IN", help=_escaped(first.help), **many)
+    batch = hasattr(task, "BATCH_FIGURES")
+    maybe: dict[str, Any] = {"nargs": "?", "default": ""} if batch else {}  # --cases takes the folder alone
+    parser.add_argument(_place("in", first), metavar=first.name.upper() if needed else "IN", help=_escaped(first.help), **many, **maybe)
     for port in needed:
-        parser.add_argument(_place("in", port), metavar=port.name.upper(), help=_escaped(port.help))
+        parser.add_argument(_place("in", port), metavar=port.name.upper(), help=_escaped(port.help), **maybe)
     files = ", ".join(_file_name(task, port) for port in task.OUTPUTS)
     if makes_folder(task) and not many:
-        parser.add_argument("out", metavar="OUT_DIR", help=_escaped(f"a folder for {files}"))
+        parser.add_argument("out", metavar="OUT_DIR", help=_escaped(f"a folder for {files}"), **maybe)
     elif makes_folder(task):
         parser.add_argument("--out", metavar="DIR", default="", help=f"a folder for {files}")
     else:
         parser.add_argument(_place("out", task.OUTPUTS[0]), metavar="OUT", help=_escaped(task.OUTPUTS[0].help))
+    if batch:
+        _add_batch(parser, task)
     for port in (p for p in others if not p.required):
         flag = flag_of(port.name)
         parser.add_argument(flag, dest=_place("in", port), default="", metavar="IN", help=_escaped(port.help))
@@ -66,9 +78,18 @@ def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
         parser.add_argument(flag, dest=_place("out", port), default="", metavar="OUT", help=_escaped(port.help))
 
 
+def _add_batch(parser: argparse.ArgumentParser, task: ModuleType) -> None:
+    """A table of cases instead of one: only the folder for all of them stands without a flag then."""
+    places = " ".join(port.name.upper() for port in task.INPUTS if port.required)
+    parser.usage = f"{parser.prog} [options] {places} OUT_DIR\n       {parser.prog} [options] --cases CSV OUT_DIR"
+    what = "a table of cases, one row each: the column case names its folder in OUT_DIR, the others are inputs (paths from the table) and options"
+    parser.add_argument("--cases", metavar="CSV", default="", help=what)
+    parser.add_argument("--overwrite", action="store_true", help="with --cases: run again what is there already")
+
+
 def makes_folder(task: ModuleType) -> bool:
     """Whether a task gives several files (into a folder) instead of an image: an evaluation only where asked, of several inputs."""
-    return task.OUTPUTS[0].kind not in ("volume", "segmentation")
+    return task.OUTPUTS[0].kind not in ("volume", "segmentation", "outlines")
 
 
 def _file_name(task: ModuleType, port: Any) -> str:
@@ -140,6 +161,9 @@ def run_task(name: str, task: ModuleType, arguments: argparse.Namespace) -> int:
     from .jobs_files import new_folder
     from .jobs_here import run_here
 
+    if getattr(arguments, "cases", "") and hasattr(task, "BATCH_FIGURES"):
+        return _run_cases(name, task, arguments)
+    _check_given(task, arguments)
     spec = specification(name, task, arguments)
     console = choose_console(arguments.json, arguments.quiet)
     with new_folder(getattr(arguments, "out", "")):
@@ -152,6 +176,34 @@ def run_task(name: str, task: ModuleType, arguments: argparse.Namespace) -> int:
             tell_table(rows, {key: head for key, head in SUMMARY_COLUMNS.items() if any(key in row for row in rows)})
         console.result(outcome)
     return 0
+
+
+def _run_cases(name: str, task: ModuleType, arguments: argparse.Namespace) -> int:
+    """The one word without a flag is the folder."""
+    from .cli_batch import run_batch
+
+    places = [*(_place("in", port) for port in task.INPUTS if port.required), "out"]
+    given = [getattr(arguments, place) for place in places if getattr(arguments, place)]
+    if len(given) != 1:
+        raise OptionError("with a table of cases one folder for all is given, and nothing else", where="--cases", fix="give OUT_DIR alone")
+    for place in places:
+        setattr(arguments, place, "")
+    common = specification(name, task, arguments)
+    arguments.out = given[0]
+    return run_batch(name, task, arguments, common, {port.name: _file_name(task, port) for port in task.OUTPUTS})
+
+
+def _check_given(task: ModuleType, arguments: argparse.Namespace) -> None:
+    """What argparse does where nothing may be left out. Raises OptionError for the first that is missing."""
+    if not hasattr(task, "BATCH_FIGURES"):
+        return
+    places = [(_place("in", port), port.name.upper()) for port in task.INPUTS if port.required] + [("out", "OUT_DIR")]
+    missing = [word for place, word in places if not getattr(arguments, place)]
+    if missing:
+        fix = f"see medsr {task.VERB} --help"
+        raise OptionError("the following arguments are required: " + ", ".join(missing), where=f"medsr {task.VERB}", fix=fix)
+    if arguments.overwrite:
+        raise OptionError("there is no table of cases", where="--overwrite", fix="give --cases, or leave it out")
 
 
 def _said(task: ModuleType, outcome: Outcome) -> str:

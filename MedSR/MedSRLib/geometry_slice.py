@@ -16,6 +16,10 @@ from .geometry import world_mm
 from .geometry_plane import Window
 from .volume import Volume
 
+TILT = 1e-3
+"""mm off the slice per mm along the slide: rounding of files, not more."""
+SLICE_SHARE = 0.05
+"""Of the distance of slices."""
 VIEWS = {2: ((1, 0, 0), (0, 1, 0)), 1: ((1, 0, 0), (0, 0, -1)), 0: ((0, 1, 0), (0, 0, -1))}
 """LPS axis across the plane: the directions that point right and down on a radiologist's screen (axial, coronal, sagittal)."""
 
@@ -88,6 +92,19 @@ def slice_plane(volume: Volume, index: int) -> SlicePlane:
     frame[:3, 3] = world_mm(volume, (0, 0, index))
     rows, columns = volume.shape[1:]
     return SlicePlane(frame, (rows, columns), volume.spacing_mm[:2], volume.spacing_mm[2], index)
+
+
+def slice_under(volume: Volume, slide_to_patient: np.ndarray) -> SlicePlane:
+    """The slice that a 4x4 (slide frame to LPS mm) lays its slide on.
+
+    Raises InputError where the slide is tilted against the slices, or lies beyond the volume or more than SLICE_SHARE off a slice.
+    """
+    lifted = np.linalg.inv(slice_plane(volume, 0).frame) @ slide_to_patient
+    place = lifted[2, 3] / volume.spacing_mm[2]
+    if np.abs(lifted[2, :2]).max() > TILT or abs(place - round(place)) > SLICE_SHARE or not 0 <= round(place) < volume.shape[0]:
+        fix = "give the MRI that it was made for"
+        raise InputError("the transform does not lay its slide on one of the MRI's slices", where="transform", fix=fix)
+    return slice_plane(volume, round(place))
 
 
 def slide_frame(mpp_um: tuple[float, float]) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import InputError
 from .geometry_slice import SlicePlane
 from .volume import Volume
 
@@ -38,6 +39,13 @@ class Warp:
             if np.abs(away).max(initial=0) < INVERSE_MM:
                 break
         return found
+
+    @classmethod
+    def of_volume(cls, volume: Volume, plane: SlicePlane) -> Warp:
+        """What `volume` gave for the same plane. Raises InputError for a field on another grid."""
+        if volume.shape[1:] != plane.shape or not np.allclose(volume.spacing_mm[:2], plane.spacing_mm, rtol=1e-4):
+            raise InputError("the warp does not lie on the pixels of this MRI slice", where="warp", fix="give the MRI that it was made for")
+        return cls(volume.array[len(volume.array) // 2] @ plane.frame[:3, :2], plane.spacing_mm)
 
     @property
     def jacobian(self) -> np.ndarray:
@@ -73,6 +81,12 @@ class Placement:
     plane: SlicePlane
     in_plane: np.ndarray
     warp: Warp | None = None
+
+    @classmethod
+    def of_matrix(cls, plane: SlicePlane, slide_to_patient: np.ndarray) -> Placement:
+        """Of a 4x4, slide frame to LPS mm, that lays the slide on this plane. What it turns out of the plane is dropped."""
+        lifted = np.linalg.inv(plane.frame) @ slide_to_patient
+        return cls(plane, lifted[np.ix_((0, 1, 3), (0, 1, 3))])
 
     @property
     def matrix(self) -> np.ndarray:

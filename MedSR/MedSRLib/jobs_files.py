@@ -19,8 +19,11 @@ from .io.atomic import as_output_error
 from .io.series import SUFFIXES, suffix_of
 
 IMAGE_KINDS = ("volume", "segmentation")
-KIND_SUFFIXES = {"table": (".csv",), "figure": (".png",), "transform": (".h5", ".tfm"), "facts": (".json",), "dicom_seg": (".dcm",)}
 WRITABLE = tuple(s for s in SUFFIXES if s not in (".nhdr", ".dcm", ".ima"))
+KIND_SUFFIXES = {
+    "table": (".csv",), "figure": (".png",), "transform": (".h5", ".tfm"), "facts": (".json",), "dicom_seg": (".dcm",),
+    "pyramid": (".tif", ".tiff"), "text": (".md", ".txt"), "outlines": (".geojson", ".dcm", *(s for s in WRITABLE if s != ".seq.nrrd")),
+}  # fmt: skip
 PROVENANCE_SUFFIX = ".json"
 STALE_SECONDS = 86400.0
 """Age after which an unfinished folder is a leftover where the system cannot be asked whether its process still runs."""

@@ -23,6 +23,8 @@ from .tasks.options import from_dict
 
 READ_END, TASK_END = 0.02, 0.95
 """Fractions of the whole at which reading and the task end; writing is the rest."""
+PYRAMID_SHARE = 20.0
+"""How much longer a pyramid takes to write than another output."""
 
 Warn = Callable[[str], None]
 
@@ -93,7 +95,8 @@ def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str
     for number, port in enumerate(p for p in task.INPUTS if p.name in spec.inputs):
         path, part = spec.inputs[port.name], progress.part(number / len(spec.inputs), (number + 1) / len(spec.inputs))
         if not isinstance(path, str):
-            values[port.name] = _read_cohort(path, part)
+            several_files = port.kind == "file"
+            values[port.name] = {one: Path(one).expanduser() for one in path} if several_files else _read_cohort(path, part)
             continue
         part(0.0, f"Reading {Path(path).name}")
         if port.kind == "file":
@@ -122,7 +125,7 @@ def _frames(value: Any) -> tuple[Any, ...]:
     if isinstance(value, Path):
         return ()
     if isinstance(value, dict):
-        return tuple(frame for frames in value.values() for frame in frames)
+        return tuple(frame for one in value.values() for frame in _frames(one))
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -189,7 +192,7 @@ def _provenance(spec: Specification, options: Any, values: Mapping[str, Any], ou
 
 def _identity(value: Any) -> Any:
     if isinstance(value, Path):
-        return file_meta(value)["identity"]
+        return file_meta(value)["identity"] if value.is_file() else {}
     if isinstance(value, dict):
         return {name: _identity(frames) for name, frames in value.items()}
     return _frames(value)[0].meta.get("identity", {})
@@ -203,14 +206,15 @@ def _write(kinds: Mapping[str, str], result: Any, outcome: Outcome, provenance: 
     beside = all(kinds[port] != "facts" for port in outcome.outputs)
     text = json.dumps(plain(provenance), indent=2) + "\n"
     with Staging(*(Path(path).parent for path in outcome.outputs.values())) as staging:
-        for number, (port, path) in enumerate(outcome.outputs.items()):
-            progress(number / len(outcome.outputs), f"Writing {Path(path).name}")
+        parts = progress.part(0.0, 0.99).shares([PYRAMID_SHARE if kinds[port] == "pyramid" else 1.0 for port in outcome.outputs])
+        for step, (port, path) in zip(parts, outcome.outputs.items(), strict=True):
+            step(0.0, f"Writing {Path(path).name}")
             with staging.place(Path(path)) as part:
-                write_result(kinds[port], getattr(result, port), part, provenance)
+                write_result(kinds[port], getattr(result, port), part, provenance, step)
             if beside:
                 with staging.place(provenance_path(path)) as part:
                     part.write_text(text, encoding="ascii")
-        progress(0.95)
+        progress(0.99)
         staging.commit()
     progress(1.0, "Done")
 

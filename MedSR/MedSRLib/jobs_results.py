@@ -10,9 +10,10 @@ from typing import Any
 
 from .jobs_files import IMAGE_KINDS
 from .jobs_specification import plain
+from .run import Progress
 
 
-def write_result(kind: str, value: Any, path: Path, provenance: Mapping[str, Any]) -> None:
+def write_result(kind: str, value: Any, path: Path, provenance: Mapping[str, Any], progress: Progress = Progress()) -> None:
     """See tasks.options.Port for what a kind's value is. Facts are written with their provenance in the same file."""
     if kind in IMAGE_KINDS:
         from .io import formats
@@ -28,6 +29,14 @@ def write_result(kind: str, value: Any, path: Path, provenance: Mapping[str, Any
         from .io import dicom_seg
 
         dicom_seg.write(path, value)
+    elif kind == "pyramid":
+        value.write(path, progress)
+    elif kind == "outlines":
+        from .io import outline_write
+
+        outline_write.write(path, value)
+    elif kind == "text":
+        path.write_text(value, encoding="utf-8")
     elif kind == "facts":
         whole = {**plain(value), "provenance": {k: v for k, v in plain(provenance).items() if k != "report"}}
         path.write_text(json.dumps(whole, indent=2) + "\n", encoding="ascii")

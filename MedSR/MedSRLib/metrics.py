@@ -190,6 +190,26 @@ def hausdorff95(a: np.ndarray, b: np.ndarray, spacing_mm: tuple[float, ...]) -> 
     return float(max(np.percentile(far[1][rims[0]], 95), np.percentile(far[0][rims[1]], 95)))
 
 
+def mutual_information_bits(a: np.ndarray, b: np.ndarray, bins: int, limits: tuple[float, float]) -> float:
+    """Mutual information of two images of one shape, in bits: that of their joint histogram of `bins` equal bins each over `limits`.
+
+    From 0 (independent) to the smaller of both entropies (`entropy_bits`), itself at most log2(bins). nan of nothing.
+    """
+    joint = np.histogram2d(np.ravel(a), np.ravel(b), bins, (limits, limits))[0]
+    return _entropy(joint.sum(0)) + _entropy(joint.sum(1)) - _entropy(joint)
+
+
+def entropy_bits(image: np.ndarray, bins: int, limits: tuple[float, float]) -> float:
+    """Shannon entropy of an image's histogram of `bins` equal bins over `limits`, in bits; nan of nothing."""
+    return _entropy(np.histogram(np.ravel(image), bins, limits)[0])
+
+
+def _entropy(counts: np.ndarray) -> float:
+    total = counts.sum()
+    share = counts[counts > 0] / total if total else np.array([np.nan])
+    return float(-(share * np.log2(share)).sum())
+
+
 def wilcoxon_greater(a: np.ndarray, b: np.ndarray) -> float:
     """p of the one-sided Wilcoxon signed-rank test that `a` is greater than `b`, pairwise; nan where all pairs are equal."""
     try:

@@ -98,5 +98,6 @@ QT_CLASSES = (
     "QTextBrowser",
     "QGroupBox",
     "QLineEdit",
+    "QSlider",
 )
 """Qt classes that a .ui file may use: they exist under these names in Qt 5 and Qt 6, and PythonQt wraps them."""

@@ -21,6 +21,11 @@ SIZES = {"compact": (192, 6, 3), "tiny": (192, 12, 3), "small": (384, 12, 6)}
 """Numbers a token, blocks, heads. small is S/16 and tiny is Ti/16 as published; compact, 11.5 MB in float32, is what ships."""
 
 
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue over ImageNet, as the authors standardise what goes in. Without it tissue on bright glass differs too little
+from picture to picture: DINO then learns to say the same of all of them."""
+
+
 class Attention(nn.Module):
     """Multi-headed self-attention, (n, tokens, width) → the same."""
 
@@ -73,9 +78,10 @@ class PatchEmbed(nn.Module):
 class DinoVit(nn.Module):
     """Image (n, 1 or channels, h, w) → tokens; h and w are multiples of `patch`.
 
-    size: of SIZES. side: pixels a side for which positions are kept, 224 as published. A single channel is repeated, so that
-    MRI and slides, and weights trained on colour photographs, need the same network. Raises ValueError for an unknown size,
-    a side that is no multiple of patch, and images that cannot be cut into patches or have other channels.
+    size: of SIZES. side: pixels a side for which positions are kept, 224 as published. Intensities: about 0 to 1. A single channel
+    is repeated, so that MRI and slides, and weights trained on colour photographs, need the same network.
+    Raises ValueError for an unknown size, a side that is no multiple of patch, and images that cannot be cut into patches or have
+    other channels.
     """
 
     def __init__(self, size: str = "compact", patch: int = 16, side: int = 224, channels: int = 3) -> None:
@@ -87,6 +93,10 @@ class DinoVit(nn.Module):
         self.patch_embed = PatchEmbed(channels, self.width, patch)
         self.cls_token = nn.Parameter(torch.empty(1, 1, self.width))
         self.pos_embed = nn.Parameter(torch.empty(1, self.places**2 + 1, self.width))
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.blocks = nn.ModuleList(Block(self.width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(self.width, eps=1e-6)
         self._initialise()
@@ -114,7 +124,8 @@ class DinoVit(nn.Module):
         n, channels, h, w = image.shape
         if h % self.patch or w % self.patch or channels not in (1, self.channels):
             raise ValueError(f"images of 1 or {self.channels} channels, sides multiples of {self.patch}; not {tuple(image.shape)}")
-        x = self.patch_embed(image.expand(-1, self.channels, -1, -1)).flatten(2).transpose(1, 2)
+        standard = (image.expand(-1, self.channels, -1, -1) - self.mean) / self.deviation
+        x = self.patch_embed(standard).flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token.expand(n, -1, -1), x], 1) + self.positions(h // self.patch, w // self.patch)
         for block in self.blocks:
             x = block(x)

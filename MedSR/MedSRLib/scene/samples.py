@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,18 +83,23 @@ def load_ct(resources: Path) -> Any:
 
 def register(resources: Path) -> None:
     """Offer the samples on Slicer's Sample Data page; called once Slicer has started."""
+    for sample in (STILL, CINE, THORAX):
+        offer(resources, sample, lambda sample=sample: load_sample(resources, sample))
+
+
+def offer(resources: Path, sample: Sample, add: Callable[[], Any]) -> None:
+    """Put one sample on the Sample Data page. add: brings it into the scene."""
     import SampleData
 
-    for sample in (STILL, CINE, THORAX):
-        SampleData.SampleDataLogic.registerCustomSampleDataSource(
-            category=CATEGORY,
-            sampleName=sample.title,
-            # A source needs an address: this one is a file of the extension, so that scripts can ask for the sample by name.
-            uris=_path(resources, sample).as_uri(),
-            fileNames=sample.file,
-            nodeNames=sample.node,
-            loadFileType="SequenceFile" if sample.index else "VolumeFile",
-            thumbnailFileName=str(resources / "Icons" / sample.icon),
-            checksums=f"SHA256:{sample.sha256}",
-            customDownloader=lambda _source, sample=sample: load_sample(resources, sample),
-        )
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category=CATEGORY,
+        sampleName=sample.title,
+        # A source needs an address: this one is a file of the extension, so that scripts can ask for the sample by name.
+        uris=_path(resources, sample).as_uri(),
+        fileNames=sample.file,
+        nodeNames=sample.node,
+        loadFileType="SequenceFile" if sample.index else "VolumeFile",
+        thumbnailFileName=str(resources / "Icons" / sample.icon),
+        checksums=f"SHA256:{sample.sha256}",
+        customDownloader=lambda _source: add(),
+    )

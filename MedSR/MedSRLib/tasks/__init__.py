@@ -7,7 +7,15 @@ from types import ModuleType
 
 from ..errors import OptionError
 
-NAMES = ("interpolate_slices", "super_resolve_ct", "register_slide", "evaluate_slices", "evaluate_ct")
+NAMES = (
+    "interpolate_slices",
+    "super_resolve_ct",
+    "register_slide",
+    "evaluate_slices",
+    "evaluate_ct",
+    "evaluate_registration",
+    "transform_outlines",
+)
 """Each is a module here with TITLE, VERB, SUMMARY, Options, INPUTS, OUTPUTS and a function of the module's own name."""
 
 

@@ -38,7 +38,8 @@ class Port:
     "segmentation" (a label Volume), "table" (a list of dicts with the same keys, written as CSV), "figure" (the bytes of
     a PNG; None where it could not be drawn), "file" (the path itself, of what a task reads in parts or in many formats),
     "transform" (4x4 slide frame to LPS mm, displacement Volume or None), "facts" (JSON-able, written with the provenance),
-    "dicom_seg" (a label Volume on a DICOM series' grid).
+    "dicom_seg" (a label Volume on a DICOM series' grid), "pyramid" (has `write(path, progress)`, an OME-TIFF), "text" (a str, UTF-8),
+    "outlines" (a label Volume, or a tuple of Outlines, see io/outline_write.py).
     A door maps it to a path, or to a MRML node. ending: of the file, where it is not the kind's usual one.
     """
 

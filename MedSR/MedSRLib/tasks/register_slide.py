@@ -14,6 +14,7 @@ from .options import Port, option, validate
 if TYPE_CHECKING:
     from ..geometry_warp import Placement
     from ..volume import Volume
+    from .slide_pyramid import FusedSlide
 
 TITLE = "Register slide to MRI"
 VERB = "register-slide"
@@ -23,6 +24,9 @@ ORIENTATIONS = ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270")
 """f mirrors the slide left to right first; then it is turned clockwise by so many degrees, as seen beside the MRI's usual view."""
 LANDMARK_USES = ("start", "correction")
 TRANSFORM_USES = ("start", "result")
+
+BATCH_FIGURES = ("dice", "dice_linear", "grade")
+"""What the summary of a batch says of each case."""
 
 INPUTS = (
     Port("mri", "volume", "The MRI (NRRD, NIfTI, MHA, a DICOM file or folder), or the gland's mask alone."),
@@ -47,6 +51,7 @@ OUTPUTS = (
     Port("labelmap", "segmentation", "The same as NIfTI.", required=False, ending=".nii.gz"),
     Port("dicom_seg", "dicom_seg", "The same as DICOM SEG, where the MRI is a DICOM series.", required=False),
     Port("fused", "volume", "Slide and MRI in one colour image on the MRI slice's pixels.", required=False),
+    Port("fused_slide", "pyramid", "The same with finer pixels, as a pyramid that slide viewers open.", required=False, ending=".ome.tif"),
 )
 
 
@@ -60,8 +65,8 @@ class Options:
         "where both are.",
         choices=METHODS,
     )
-    slice: int = option(-1, "The MRI slice, counted from 0; -1 searches all that hold enough of the gland.", minimum=-1)
-    slide_slice: int = option(-1, "Which slice of a label volume is the slide, where several hold labels.", minimum=-1)
+    slice: int = option(-1, "The MRI slice, counted from 0; -1 searches all that hold enough of the gland.", minimum=-1, maximum=9999)
+    slide_slice: int = option(-1, "Which slice of a label volume is the slide, where several hold labels.", minimum=-1, maximum=9999)
     mpp_um: float = option(
         0.0,
         "Micrometres per pixel of the slide's finest level; 0 takes what the file says, or the gland's size where that is implausible.",
@@ -89,7 +94,7 @@ class Options:
     )
     fused_um: float = option(
         0.0,
-        "Pixel of the fused pyramid (OME-TIFF); 0 makes its longer side 2000 pixels, as published.",
+        "Pixel of the fused pyramid (OME-TIFF) of the gland; 0 covers the MRI slice by 2000 pixels, as published.",
         unit="µm",
         minimum=0.0,
         maximum=10000.0,
@@ -113,7 +118,7 @@ class Result:
     """placement: where the slide lies. transform, warp: (4x4 slide frame to LPS mm, displacement Volume or None); None without a warp.
 
     registration: JSON-able facts, also the report. dice: a row an outline. labels, labelmap: uint8 on the MRI's grid; dicom_seg: the
-    same where that is a DICOM series and highdicom is there. fused: RGB.
+    same where that is a DICOM series and highdicom is there. fused: RGB. fused_slide: made as it is written, see slide_pyramid.py.
     """
 
     placement: Placement
@@ -123,12 +128,13 @@ class Result:
     dice: tuple[dict[str, Any], ...]
     labels: Volume | None
     dicom_seg: Volume | None = None
+    fused_slide: FusedSlide | None = None
     draw: Callable[[], Volume | None] = field(default=lambda: None)
 
     @property
     def not_asked_for(self) -> tuple[str, ...]:
         """Outputs whose absence needs no warning of its own: they need a warp, a picture, or a DICOM series."""
-        return ("warp", "fused", "dicom_seg")
+        return ("warp", "fused", "fused_slide", "dicom_seg")
 
     @property
     def labelmap(self) -> Volume | None:

@@ -26,6 +26,7 @@ from .register_slide import Options, Paths, Result
 from .slide_gate import Verdict, doubted, judge
 from .slide_input import MriSide, SlideSide, mri_side, slide_side
 from .slide_place import place, started, way
+from .slide_pyramid import FusedSlide, fused_grid
 from .slide_search import Found
 
 UNDETERMINED = (
@@ -95,10 +96,13 @@ def _result(
     if points is not None:
         facts["landmarks"] = slide_landmarks.remaining(placement, points, side.mpp_um)
     draw = partial(_fused, side, moved[0], placement, mri, options.opacity)
+    pyramid = _pyramid(side, moved[0], placement, mri, options)
+    if pyramid is not None:
+        facts["fused_slide"] = pyramid.facts
     warp = None if placement.warp is None else placement.warp.volume(placement.plane)
     labels = slide_outputs.labels(moved, placement, mri.volume)
     pair = None if warp is None else (placement.matrix, warp)
-    return Result(placement, (placement.matrix, None), pair, facts, tuple(rows), labels, _as_dicom(labels, facts), draw)
+    return Result(placement, (placement.matrix, None), pair, facts, tuple(rows), labels, _as_dicom(labels, facts), pyramid, draw)
 
 
 def _as_dicom(labels: Volume, facts: dict[str, Any]) -> Volume | None:
@@ -116,6 +120,13 @@ def _fused(side: SlideSide, gland: Outline, placement: Placement, mri: MriSide, 
         return None
     with open_slide(side.slide.path) as slide:
         return slide_outputs.fused(slide, side.mpp_um, gland, placement, mri, opacity)
+
+
+def _pyramid(side: SlideSide, gland: Outline, placement: Placement, mri: MriSide, options: Options) -> FusedSlide | None:
+    if side.slide is None:
+        return None
+    grid = fused_grid(placement.plane, gland, options.fused_um)
+    return FusedSlide(side.slide.path, side.mpp_um, gland, placement, mri, options.opacity, grid)
 
 
 def _facts(

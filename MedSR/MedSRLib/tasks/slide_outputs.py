@@ -33,13 +33,13 @@ def carried(outline: Outline, placement: Placement, mpp_um: tuple[float, float])
     in_mm, to_picture = outline.moved(slide_frame(mpp_um)), placement.plane.to_picture
 
     def carry(ring: np.ndarray) -> np.ndarray:
-        return placement.to_plane(_dense(ring) if placement.warp else ring) @ to_picture[:2, :2].T + to_picture[:2, 2]
+        return placement.to_plane(dense(ring) if placement.warp else ring) @ to_picture[:2, :2].T + to_picture[:2, 2]
 
     polygons = tuple(Polygon(carry(p.exterior), tuple(carry(hole) for hole in p.holes)) for p in in_mm.polygons)
     return Outline(outline.name, polygons, outline.colour)
 
 
-def _dense(ring: np.ndarray) -> np.ndarray:
+def dense(ring: np.ndarray) -> np.ndarray:
     """The ring with no edge longer than EDGE_MM."""
     nxt = np.roll(ring, -1, axis=0)
     count = np.maximum(np.ceil(np.linalg.norm(nxt - ring, axis=1) / EDGE_MM).astype(int), 1)
@@ -77,17 +77,23 @@ def labels(moved: Sequence[Outline], placement: Placement, mri: Volume) -> Volum
 def fused(slide: Slide, mpp_um: tuple[float, float], gland: Outline, placement: Placement, mri: MriSide, opacity: float) -> Volume:
     """(1, y, x, 3) uint8 on the MRI slice's pixels. gland: carried. A mask has no brightness: the slide's own is then taken."""
     plane = placement.plane
-    colour = on_slice(slide, mpp_um, placement)
-    luminance = (colour @ LUMINANCE)[..., None]
-    grey = _grey(mri.volume.array[plane.index])[..., None] if mri.picture else luminance
-    mixed = np.clip(colour + (1 - opacity) * (grey - luminance), 0, 255)
-    outside = grey if mri.picture else np.zeros_like(grey)
-    array = np.where(mask(gland, plane.window)[..., None], mixed, outside)
+    grey = grey_levels(mri.volume.array[plane.index]) if mri.picture else None
+    mixed = blended(on_slice(slide, mpp_um, placement), grey, opacity)
+    outside = np.zeros(plane.shape) if grey is None else grey
+    array = np.where(mask(gland, plane.window)[..., None], mixed, outside[..., None])
     spacing = (*plane.spacing_mm, plane.thickness_mm)
     return Volume(np.rint(array)[None].astype(np.uint8), spacing, tuple(plane.frame[:3, 3]), mri.volume.direction, None, {"name": "fused"})
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def blended(colour: np.ndarray, grey: np.ndarray | None, opacity: float) -> np.ndarray:
+    """(…, 3) float, 0 to 255: the colour (…, 3) with a brightness between `grey` (…) and its own; its own where grey is None."""
+    if grey is None:
+        return np.asarray(colour, float)
+    return np.clip(colour + (1 - opacity) * (grey - colour @ LUMINANCE)[..., None], 0, 255)
+
+
+def grey_levels(image: np.ndarray) -> np.ndarray:
+    """Brightness of an MRI slice as it is shown, 0 to 255: GREY_PERCENTILES are black and white."""
     low, high = np.percentile(image, GREY_PERCENTILES)
     return np.clip((image.astype(float) - low) / max(float(high - low), 1e-9), 0, 1) * 255
 

@@ -1,4 +1,4 @@
-"""What the pages of all tasks share: a volume in, a volume out, options between them, one job at a time, its result shown."""
+"""What the pages of all tasks share: a volume in, options, one job at a time, its result shown."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from typing import Any
 import qt
 import slicer
 import slicer.util
-from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from ..scene import fidelity
-from . import viewing
 from .binding import Binding
 from .page import JobPanel
 
 UI = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 """Where the parts of pages lie that several share, installed as in the source tree."""
-RESULT = UI / "Result.ui"
-"""Output, buttons, progress and log: the lower end of every page."""
 
 
 class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: ignore[misc]
@@ -34,6 +29,8 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
     apply_text = ""
     parts: tuple[Path, ...] = ()
     """.ui files of the options, below the page's own."""
+    ending = UI
+    """The .ui file of result, buttons, progress and log: the page's lower end."""
 
     def __init__(self, parent: Any = None) -> None:
         VTKObservationMixin.__init__(self)
@@ -49,12 +46,11 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
         """Called by Slicer: load the page, and bind it to its parameters."""
         ScriptedLoadableModuleWidget.setup(self)
         own = Path(self.resourcePath(f"UI/{self.moduleName}.ui"))
-        self.ui = SimpleNamespace(**{name: w for path in (own, *self.parts, RESULT) for name, w in vars(self.load(path)).items()})
+        self.ui = SimpleNamespace(**{name: w for path in (own, *self.parts, self.ending) for name, w in vars(self.load(path)).items()})
         self.ui.applyButton.text = self.apply_text
         self.logic = self.make_logic()
         self.panel = JobPanel(self.ui, lambda specification: self.logic.start(specification), self.refresh)
         self.ui.applyButton.connect("clicked(bool)", self.onApply)
-        self.ui.showFidelityCheckBox.connect("toggled(bool)", self._onShowFidelity)
         self.set_up_page()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
@@ -98,7 +94,7 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
 
     def sections(self) -> list[Any]:
         """Sections that are closed to changes while a job runs."""
-        return [self.ui.inputsCollapsibleButton, self.ui.outputsCollapsibleButton]
+        return [self.ui.inputsCollapsibleButton]
 
     def start(self) -> None:
         """The main button was clicked: call `work`."""
@@ -153,11 +149,6 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
         if not slicer.mrmlScene.IsBatchProcessing():
             qt.QTimer.singleShot(0, self._preselect)
 
-    def _onShowFidelity(self, shown: bool) -> None:
-        found = fidelity.map_of(self._parameters.inputVolume) if self._parameters is not None else None
-        if found is not None:
-            viewing.show_map(found, shown)
-
     def refresh(self, caller: Any = None, event: Any = None) -> None:
         """Bring what depends on the parameters, or on a running job, up to date."""
         if self._parameters is None or self.panel is None:
@@ -166,7 +157,6 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
         self.ui.applyButton.enabled = running or ready
         for section in self.sections():
             section.enabled = not running
-        self.ui.showFidelityCheckBox.enabled = fidelity.map_of(self._parameters.inputVolume) is not None
 
     def onApply(self, checked: bool = False) -> None:
         """The main button: start, or cancel what runs."""
@@ -189,12 +179,6 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
 
         done = lambda outcome: show(made[0].collect(outcome), outcome)  # noqa: E731
         self.panel.run(prepare, done, finally_=lambda: [job.close() for job in made])
-
-    def made(self, results: Any, method: str, why: str | None = "") -> str:
-        """What is said of a result. why: a clause on the method; the map over the result is clear until asked for."""
-        self.ui.showFidelityCheckBox.checked = False
-        said = _("Made {name} by: {method}.").format(name=results.volume.GetName(), method=method)
-        return " ".join(part for part in (said, sentence(why)) if part)
 
 
 def sentence(text: str | None) -> str:
