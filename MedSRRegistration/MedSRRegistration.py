@@ -28,7 +28,7 @@ from MedSRLib.errors import InputError, MedSRError
 from MedSRLib.scene import nudge, registration_export, samples_pairs, slides
 from MedSRLib.scene.registration_jobs import RegisterJob
 from MedSRLib.scene.registration_results import RegistrationResults
-from MedSRLib.widgets import dependencies, files, registration_card, registration_preview, slide_views
+from MedSRLib.widgets import dependencies, file_lines, registration_card, registration_preview, slide_views
 from MedSRLib.widgets.slide_hand import HandSection, carries_slide, laid
 from MedSRLib.widgets.slide_result import ResultSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
@@ -41,7 +41,11 @@ OPTION_NAMES = (
 )  # fmt: skip
 """Options of register_slide but for `transform_as`, which two buttons stand for."""
 WORDS = {
-    "methodComboBox": {"auto": _("What is there: pictures, masks"), "pictures": _("What both pictures show"), "mask": _("Gland outlines")},
+    "methodComboBox": {
+        "auto": _("By what there is: pictures, masks"),
+        "pictures": _("What both pictures show"),
+        "mask": _("Gland outlines"),
+    },
     "orientationComboBox": {
         "auto": _("to be found out"),
         "r0": _("as the MRI is seen"),
@@ -58,9 +62,6 @@ WORDS = {
 """What the choices are called, in the order of the options'."""
 BY_HAND = {"mriMask": "maskSelector", "slideNode": "slideSelector", "outlinesNode": "outlinesSelector"}
 """Selectors of several kinds of nodes: the wrapper would set them to the parameter's one."""
-SLIDE_ENDINGS = (".svs", ".ndpi", ".mrxs", ".tif", ".tiff", ".dcm", ".png", ".jpg", ".geojson", ".xml", ".nrrd", ".nii.gz")
-OUTLINE_ENDINGS = (".geojson", ".json", ".xml", ".png", ".tif", ".tiff", ".nrrd", ".nii.gz")
-FILES = {"slidePath": SLIDE_ENDINGS, "outlinesPath": OUTLINE_ENDINGS, "landmarksPath": (".csv",), "casePath": (".json",)}
 
 
 class MedSRRegistration(ScriptedLoadableModule):
@@ -129,11 +130,7 @@ class MedSRRegistrationWidget(TaskPage):
         for name, selector in BY_HAND.items():
             changed = lambda node, name=name: self._choose(name, node)  # noqa: E731
             getattr(ui, selector).connect("currentNodeChanged(vtkMRMLNode*)", changed)
-        for name, endings in FILES.items():
-            button = getattr(ui, f"{name}Button")
-            button.connect("clicked(bool)", lambda checked=False, name=name, endings=endings: self._browse(name, endings))
-        ui.fusedPathButton.connect("clicked(bool)", self.onFusedPath)
-        ui.exportPathButton.connect("clicked(bool)", self.onExportPath)
+        file_lines.connect(ui, lambda: self._parameters)
         ui.openSlideButton.connect("clicked(bool)", lambda checked=False: self.open_slide())
         ui.shownSliceButton.connect("clicked(bool)", self.onShownSlice)
         ui.layButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._lay))
@@ -170,7 +167,8 @@ class MedSRRegistrationWidget(TaskPage):
         self.result.show(parameters.registration)
         for part in (ui.slidePathLine, ui.slidePathButton):
             part.enabled = parameters.slideNode is None
-        ui.openSlideButton.enabled = parameters.slideNode is None and bool(parameters.slidePath.strip())
+        ui.openSlideButton.enabled = self.logic.opens_first(parameters)
+        ui.layButton.enabled = parameters.slideNode is not None and parameters.inputVolume is not None
         for part in (ui.outlinesPathLine, ui.outlinesPathButton):
             part.enabled = parameters.outlinesNode is None
         ui.startHereCheckBox.enabled = carries_slide(parameters.registration)
@@ -191,21 +189,6 @@ class MedSRRegistrationWidget(TaskPage):
     def _choose(self, name, node):
         if self._parameters is not None:
             setattr(self._parameters, name, node)
-
-    def _browse(self, name, endings):
-        found = files.open_file(_("Choose a file"), getattr(self._parameters, name), endings)
-        if found:
-            setattr(self._parameters, name, found)
-
-    def onFusedPath(self, checked=False):
-        found = files.save_file(_("Fused pyramid"), self._parameters.fusedPath, "OME-TIFF (*.ome.tif)")
-        if found:
-            self._parameters.fusedPath = found
-
-    def onExportPath(self, checked=False):
-        found = files.folder(_("Export to"), self._parameters.exportPath)
-        if found:
-            self._parameters.exportPath = found
 
     def onShownSlice(self, checked=False):
         shown = slide_views.slice_shown(self._parameters.inputVolume)
@@ -235,21 +218,24 @@ class MedSRRegistrationWidget(TaskPage):
         """Read the slide's file in the background and add it to the scene. then: what to do next."""
 
         def show(outcome):
-            self._parameters.slideNode = slides.add_slide(slicer.mrmlScene, outcome.value)
-            self.ui.slideSelector.setCurrentNode(self._parameters.slideNode)
+            node = slides.add_slide(slicer.mrmlScene, outcome.value, registration_preview.name_of(outcome.value.path))
+            self.logic.getParameterNode().slideNode = node  # the page may have been left meanwhile, and show none
+            self.ui.slideSelector.setCurrentNode(node)
             if then is not None:
                 qt.QTimer.singleShot(0, then)
-            return _("Opened {name}.").format(name=self._parameters.slideNode.GetName())
+            return _("Opened {name}.").format(name=node.GetName())
 
-        self.panel.run(lambda: self.logic.opening(self._parameters), show, start=lambda work: ThreadJob(work, _("Opening the slide")))
+        opening = lambda: self.logic.opening(self._parameters)  # noqa: E731
+        self.panel.run(opening, show, start=lambda work: ThreadJob(work, _("Opening the slide")))
 
     def _register(self, scoring=False):
-        need = lambda: self.logic.ensure_libraries(self._parameters)  # noqa: E731
-        self.work(need, lambda: self.logic.registration(self._parameters, scoring), self._show_result)
+        parameters = self.logic.getParameterNode()
+        need = lambda: self.logic.ensure_libraries(parameters)  # noqa: E731
+        self.work(need, lambda: self.logic.registration(parameters, scoring), self._show_result)
 
     def _show_result(self, results, outcome):
         """Show it blended; returns how far to trust it."""
-        self._parameters.registration = results.transform
+        self.logic.getParameterNode().registration = results.transform  # the page may have been left meanwhile
         self.refresh()
         self.result.look()
         for warning in results.facts["warnings"]:
@@ -283,9 +269,11 @@ class MedSRRegistrationLogic(TaskPageLogic):
 
     @staticmethod
     def first_choice():
-        """The volume that a sample says more of, None for none."""
+        """The volume that a sample says more of, or the only one that is an image; None for none."""
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return next((node for node in volumes if samples_pairs.suggestion_of(node)), None)
+        images = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
+        of_sample = next((node for node in volumes if samples_pairs.suggestion_of(node)), None)
+        return of_sample or (images[0] if len(images) == 1 else None)
 
     @staticmethod
     def fill_in(parameters) -> None:

@@ -99,7 +99,7 @@ def load_pair(resources: Path, pair: Pair) -> Any:
 def _shown(scene: Any, path: Path) -> dict[str, str]:
     """The slide's node; nothing where the library that reads it is not installed yet: then its path is enough."""
     try:
-        return {"slideNode": slides.load_slide(scene, path).GetID(), "slidePath": ""}
+        return {"slideNode": slides.add_slide(scene, slides.read_picture(path), "prostate_slide").GetID(), "slidePath": ""}
     except DependencyError:
         return {}
 

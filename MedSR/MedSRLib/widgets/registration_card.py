@@ -15,6 +15,7 @@ GRADES = {
 }
 """By grade: (words, colour)."""
 BY_HAND = ("Laid by hand, not scored", "#1565c0")
+PIXEL_BY = {"given": " as given", "gland": " by the gland's size"}
 EMPTY = "<p>Nothing is registered yet.</p>"
 COLUMNS = (("Outline", "outline", None), ("Dice", "dice", 3), ("95 % distance, mm", "hausdorff95_mm", 1), ("Area, mm²", "area_mm2", 0))
 """(title, field, digits) of the table."""
@@ -32,7 +33,7 @@ def _place(facts: Mapping[str, Any]) -> str:
     if not facts:
         return ""
     sure = "" if facts["orientation"]["determined"] else " (not determined)"
-    pixel = f"pixel {facts['mpp']['used_um'][0]:.3g} µm by the {facts['mpp']['source']}"
+    pixel = f"pixel {facts['mpp']['used_um'][0]:.3g} µm{PIXEL_BY.get(facts['mpp']['source'], ' as the file says')}"
     linear = f"Dice before bending {facts['dice_linear']:.3f}" if facts.get("warp") and facts.get("dice_linear") is not None else ""
     parts = (f"slice {facts['slice']}", f"orientation {facts['orientation']['chosen']}{sure}", pixel, linear)
     return "".join(f" · {escape(part)}" for part in parts if part)

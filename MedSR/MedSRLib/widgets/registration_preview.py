@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MedSRError
-from ..io.series import suffix_of
+from ..io.series import stem_of, suffix_of
 from ..scene.masks import check_mask
 from ..scene.nodes import has_image
 from ..tasks.slide_input import OUTLINES_ALONE
@@ -37,6 +37,11 @@ def slide_of(parameters: Any) -> Any:
     if not parameters.slidePath.strip():
         raise InputError("no slide is chosen", fix="choose its file, or an open picture of it")
     return file_of(parameters.slidePath, "slide")
+
+
+def name_of(path: Path) -> str:
+    """What a slide's node is called."""
+    return stem_of(path).removesuffix(".ome")
 
 
 def foretold(parameters: Any) -> tuple[str, bool]:
