@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,7 @@ def _exported(node: Any, ids: Sequence[str], reference: Any) -> Volume:
     wanted = vtk.vtkStringArray()
     for name in ids:
         wanted.InsertNextValue(name)
+    tables = _tables(scene)
     scratch = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MedSR scratch")
     try:
         export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode
@@ -84,16 +85,22 @@ def _exported(node: Any, ids: Sequence[str], reference: Any) -> Volume:
             raise InputError("its segments cannot be drawn on the volume's grid", where=node.GetName())
         labels = volume_from_node(scratch, {"name": node.GetName()})
     finally:
-        _remove(scene, scratch)
+        _remove(scene, scratch, tables)
     return labels.with_(array=labels.array.astype(np.int16))
 
 
-def _remove(scene: Any, scratch: Any) -> None:
-    """Remove a label map with the colour table that the export made for it alone."""
+def _tables(scene: Any) -> set[str]:
+    return {table.GetID() for table in slicer.util.getNodesByClass("vtkMRMLColorTableNode", scene)}
+
+
+def _remove(scene: Any, scratch: Any, tables: Collection[str]) -> None:
+    """Remove a label map with its display node, and with the colour table that the export made for it. tables: IDs of those of before."""
     display = scratch.GetDisplayNode()
     colors = display.GetColorNode() if display is not None else None
     scene.RemoveNode(scratch)
-    if colors is not None and colors.GetScene() is not None and colors.GetName().startswith("MedSR scratch"):
+    if display is not None:
+        scene.RemoveNode(display)
+    if colors is not None and colors.GetScene() is not None and colors.GetID() not in tables:
         scene.RemoveNode(colors)
 
 
@@ -102,13 +109,14 @@ def add_segmentation(scene: Any, labels: Volume, name: str, segments: Sequence[S
     known = {s.label: s for s in segments}
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
+    tables = _tables(scene)
     scratch = add_node(scene, labels, "MedSR scratch", labels=True)
     try:
         node.SetReferenceImageGeometryParameterFromVolumeNode(scratch)
         for label in sorted({int(v) for v in np.unique(labels.array)} - {0} | set(known)):
             _add_segment(node, scratch, labels, known.get(label, Segment(label, f"Segment_{label}", f"Segment {label}", (0.9, 0.7, 0.2))))
     finally:
-        _remove(scene, scratch)
+        _remove(scene, scratch, tables)
     return node
 
 
