@@ -72,6 +72,7 @@ def a_slide(a_page):
 def views(scene):
     """{name: (slice node, composite node)} of the two views of Slicer's side-by-side layout."""
     made = {}
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
     for name in ("Red", "Yellow"):
         pair = []
         for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
@@ -84,6 +85,12 @@ def views(scene):
     for pair in made.values():
         for node in pair:
             scene.RemoveNode(node)
+
+
+def node_ids():
+    """All nodes of the scene but its data tree, which Slicer always has, and the tests once somebody asks for it."""
+    found = (slicer.mrmlScene.GetNthNode(i) for i in range(slicer.mrmlScene.GetNumberOfNodes()))
+    return {node.GetID() for node in found if not node.IsA("vtkMRMLSubjectHierarchyNode")}
 
 
 def finished(page, button="applyButton"):
@@ -124,7 +131,7 @@ def test_what_is_missing_is_said_before_the_click(a_page, scene, tmp_path):
     settle()
     assert a_page._parameters.inputVolume is mri and a_page.ui.previewLabel.text.startswith("No slide is chosen")
     a_page.ui.slidePathLine.text = str(tmp_path / "none.svs")
-    assert "there is no such file" in a_page.ui.previewLabel.text.lower() and a_page.ui.applyButton.enabled is False
+    assert "there is no such file" in a_page.ui.previewLabel.text and a_page.ui.applyButton.enabled is False
     a_page.ui.slidePathLine.text = str(SAMPLES / "prostate_slide.ome.tif")
     assert a_page.ui.previewLabel.text == "prostate_slide.ome.tif is laid on the best of 9 slices of T2."
     assert a_page.ui.applyButton.enabled is True
@@ -259,24 +266,24 @@ def shown_blended_beside_and_in_squares(page, results, views):
 
 
 def test_cancel_leaves_nothing(a_page, outlines):
-    count = slicer.mrmlScene.GetNumberOfNodes()
+    before = node_ids()
     a_page.ui.applyButton.click()
     assert a_page.ui.applyButton.text == "Cancel" and a_page.ui.inputsCollapsibleButton.enabled is False
     a_page.ui.applyButton.click()
     until(lambda: not a_page.panel.running)
-    assert a_page.ui.statusLabel.text == "Cancelled." and slicer.mrmlScene.GetNumberOfNodes() == count
+    assert a_page.ui.statusLabel.text == "Cancelled." and node_ids() == before
     assert a_page.ui.inputsCollapsibleButton.enabled is True
 
 
 def test_opening_a_slide_can_be_cancelled_too(a_page, a_slide):
     a_page._parameters.slideNode = None
     a_page.ui.slidePathLine.text = str(SAMPLES / "prostate_slide.ome.tif")
-    count = slicer.mrmlScene.GetNumberOfNodes()
+    before = node_ids()
     a_page.ui.openSlideButton.click()
     a_page.ui.applyButton.click()
     until(lambda: not a_page.panel.running)
     settle()
-    assert a_page.ui.statusLabel.text == "Cancelled." and slicer.mrmlScene.GetNumberOfNodes() == count
+    assert a_page.ui.statusLabel.text == "Cancelled." and node_ids() == before
 
 
 def test_what_is_made_while_the_page_is_left_is_there_when_it_is_entered(a_page, outlines, errors_shown):
@@ -368,19 +375,19 @@ def test_an_earlier_result_takes_its_slide_back(a_page, a_slide):
 
 
 def test_landmarks_without_their_pairs_are_one_sentence(a_page, outlines, errors_shown, scene):
-    count = scene.GetNumberOfNodes()
+    before = node_ids()
     points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "on the slide")
     a_page.ui.slidePointsSelector.setCurrentNode(points)
     finished(a_page)
     (said,) = errors_shown
     assert "two lists" in said and said == a_page.ui.errorLabel.text and "\n" not in said
     scene.RemoveNode(points)
-    assert scene.GetNumberOfNodes() <= count + 1 and a_page.ui.applyButton.enabled is True  # the list's display node may stay
+    assert node_ids() == before and a_page.ui.applyButton.enabled is True
 
 
 def test_what_the_engine_refuses_is_one_sentence_and_leaves_nothing(a_page, outlines, errors_shown, tmp_path):
     """Slice 3 holds nothing of the gland; a cut file is no GeoJSON."""
-    count = slicer.mrmlScene.GetNumberOfNodes()
+    before = node_ids()
     a_page._parameters.slice = 3
     finished(a_page)
     assert len(errors_shown) == 1 and "slice" in errors_shown[0].lower() and "\n" not in errors_shown[0]
@@ -388,13 +395,13 @@ def test_what_the_engine_refuses_is_one_sentence_and_leaves_nothing(a_page, outl
     cut.write_bytes((SAMPLES / "prostate_outlines_D1D2D3D4.geojson").read_bytes()[:500])
     a_page._parameters.slice, a_page._parameters.slidePath, a_page._parameters.casePath = 14, str(cut), ""
     finished(a_page)
-    assert len(errors_shown) == 2 and "not JSON" in errors_shown[1] and slicer.mrmlScene.GetNumberOfNodes() == count
+    assert len(errors_shown) == 2 and "not JSON" in errors_shown[1] and node_ids() == before
 
 
 def test_export_without_a_folder_or_onto_a_file_is_one_sentence(a_page, a_slide, errors_shown, tmp_path):
     a_page.ui.layButton.click()
     a_page.ui.exportButton.click()
-    assert errors_shown == ["No folder is chosen; choose where the files go."] or "no folder is chosen" in errors_shown[0].lower()
+    assert errors_shown == ["no folder is chosen; choose where the files go."]
     (tmp_path / "file").write_text("")
     a_page.ui.exportPathLine.text = str(tmp_path / "file")
     a_page.ui.exportButton.click()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ def _exported(node: Any, ids: Sequence[str], reference: Any) -> Volume:
     wanted = vtk.vtkStringArray()
     for name in ids:
         wanted.InsertNextValue(name)
-    tables = _tables(scene)
+    colours = _colour_tables(scene)
     scratch = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MedSR scratch")
     try:
         export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode
@@ -85,23 +85,23 @@ def _exported(node: Any, ids: Sequence[str], reference: Any) -> Volume:
             raise InputError("its segments cannot be drawn on the volume's grid", where=node.GetName())
         labels = volume_from_node(scratch, {"name": node.GetName()})
     finally:
-        _remove(scene, scratch, tables)
+        _remove(scene, scratch)
+        for table in _colour_tables(scene) - colours:  # the export makes one for the label map, which is gone
+            scene.RemoveNode(scene.GetNodeByID(table))
     return labels.with_(array=labels.array.astype(np.int16))
 
 
-def _tables(scene: Any) -> set[str]:
-    return {table.GetID() for table in slicer.util.getNodesByClass("vtkMRMLColorTableNode", scene)}
+def _colour_tables(scene: Any) -> set[str]:
+    kind = "vtkMRMLColorTableNode"
+    return {scene.GetNthNodeByClass(i, kind).GetID() for i in range(scene.GetNumberOfNodesByClass(kind))}
 
 
-def _remove(scene: Any, scratch: Any, tables: Collection[str]) -> None:
-    """Remove a label map with its display node, and with the colour table that the export made for it. tables: IDs of those of before."""
+def _remove(scene: Any, scratch: Any) -> None:
+    """Remove a label map with the display that it got."""
     display = scratch.GetDisplayNode()
-    colors = display.GetColorNode() if display is not None else None
     scene.RemoveNode(scratch)
-    if display is not None:
+    if display is not None and display.GetScene() is not None:
         scene.RemoveNode(display)
-    if colors is not None and colors.GetScene() is not None and colors.GetID() not in tables:
-        scene.RemoveNode(colors)
 
 
 def add_segmentation(scene: Any, labels: Volume, name: str, segments: Sequence[Segment] = ()) -> Any:
@@ -109,14 +109,13 @@ def add_segmentation(scene: Any, labels: Volume, name: str, segments: Sequence[S
     known = {s.label: s for s in segments}
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
-    tables = _tables(scene)
     scratch = add_node(scene, labels, "MedSR scratch", labels=True)
     try:
         node.SetReferenceImageGeometryParameterFromVolumeNode(scratch)
         for label in sorted({int(v) for v in np.unique(labels.array)} - {0} | set(known)):
             _add_segment(node, scratch, labels, known.get(label, Segment(label, f"Segment_{label}", f"Segment {label}", (0.9, 0.7, 0.2))))
     finally:
-        _remove(scene, scratch, tables)
+        _remove(scene, scratch)
     return node
 
 

@@ -49,7 +49,8 @@ def foretold(parameters: Any) -> tuple[str, bool]:
     try:
         return _sentence(parameters), True
     except MedSRError as error:
-        return without_flags(error.sentence()), False
+        text = without_flags(error.sentence())
+        return text[:1].upper() + text[1:], False
 
 
 def _sentence(parameters: Any) -> str:
