@@ -313,7 +313,9 @@ def test_a_result_is_moved_by_hand_scored_and_taken_back(a_page, outlines, error
     foretold = dice(ndimage.shift(before, (0, 4 / 0.40625), order=1) > 0.5, gland)
     assert errors_shown == [] and again.facts["dice"] == pytest.approx(foretold, abs=0.01) and foretold < 0.9
     assert matrix_of(again.transform) == pytest.approx(matrix_of(first), abs=1e-6)
+    assert (results.segmentation.GetDisplayNode().GetVisibility(), again.segmentation.GetDisplayNode().GetVisibility()) == (0, 1)
     a_page.ui.registrationSelector.setCurrentNode(first)
+    assert (results.segmentation.GetDisplayNode().GetVisibility(), again.segmentation.GetDisplayNode().GetVisibility()) == (1, 0)
     a_page.ui.undoButton.click()
     assert matrix_of(first) == pytest.approx(start, abs=1e-9) and a_page.ui.undoButton.enabled is False
 
@@ -347,6 +349,25 @@ def test_each_button_moves_the_slide_as_it_says(a_page, a_slide):
 
 def _corner(transform, middle, screen):
     return tuple(((matrix_of(transform) @ (0, 0, 0, 1))[:3] - middle) @ screen)
+
+
+def test_points_set_on_both_lead_to_the_side_that_they_say(a_page, a_slide, errors_shown, scene):
+    """Four corners of the picture, set on the MRI where a mirrored slide of 38 µm pixels would lie on slice 12."""
+    mri, slide = nodes.grid_from_node(a_slide), a_page._parameters.slideNode
+    gland = np.argwhere(slicer.util.arrayFromVolume(a_slide)[12]).mean(0)
+    size = np.array(slide.GetImageData().GetDimensions()[:2])
+    lists = [scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name) for name in ("on slide", "on MRI")]
+    for corner in ((0, 0), (1, 0), (1, 1), (0, 1)):
+        pixel = np.array(corner) * (size - 1)
+        lists[0].AddControlPoint(nodes.RAS_TO_LPS[:3, :3] @ (nodes.affine_from_node(slide) @ (*pixel, 0, 1))[:3])
+        offset = (pixel - size / 2) * 0.038 * (-1, 1) / mri.spacing_mm[:2]
+        lists[1].AddControlPoint(nodes.RAS_TO_LPS[:3, :3] @ (mri.affine @ (*(gland[::-1] + offset), 12, 1))[:3])
+    a_page.ui.slidePointsSelector.setCurrentNode(lists[0])
+    a_page.ui.mriPointsSelector.setCurrentNode(lists[1])
+    results = finished(a_page)
+    assert errors_shown == [] and results.facts["orientation"]["chosen"] == "f0" and results.facts["dice"] > 0.93
+    for node in lists:
+        scene.RemoveNode(node)
 
 
 def test_a_slide_laid_by_hand_is_started_from(a_page, a_slide, errors_shown):

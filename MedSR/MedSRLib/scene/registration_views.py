@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import compare
+from . import attributes, compare
 from .checkerboard import add_checkerboard
 from .nodes import RAS_TO_LPS, affine_from_node
 from .registration_results import RegistrationResults
@@ -16,6 +16,8 @@ from .slide_transform import centre_of, matrix_of
 MARGIN = 1.1
 """Side of what is shown over that of the slide."""
 SMALLEST_MM = 10.0
+FILL = 0.12
+"""Opacity of an outline's area: its edge tells where it is."""
 View = tuple[Any, Any]
 """(slice node, composite node) of a slice view."""
 
@@ -58,6 +60,15 @@ def set_opacity(views: Sequence[View], slide: Any, opacity: float) -> None:
     for _, layers in views:
         if slide is not None and layers.GetForegroundVolumeID() == slide.GetID():
             layers.SetForegroundOpacity(opacity)
+
+
+def show_outlines(scene: Any, own: Any) -> None:
+    """Draw one registration's outlines on the MRI, faintly filled, and not those of the others. own: its segmentation, or None."""
+    for i in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
+        node = scene.GetNthNodeByClass(i, "vtkMRMLSegmentationNode")
+        if attributes.read(node).get("task") == "register_slide" and node.GetDisplayNode() is not None:
+            node.GetDisplayNode().SetVisibility(own is not None and node.GetID() == own.GetID())
+            node.GetDisplayNode().SetOpacity2DFill(FILL)
 
 
 def look_at(view: Any, results: RegistrationResults) -> None:

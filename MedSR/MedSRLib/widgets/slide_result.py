@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..scene import nudge, registration_export
+from ..scene import nudge, registration_export, registration_views
 from ..scene.registration_results import RegistrationResults
 from ..scene.slide_transform import hang
 from . import registration_card, slide_views, viewing
@@ -34,6 +34,8 @@ class ResultSection:
         results = self._results
         if results is not None and other and results.slide is not None and results.slide.GetTransformNodeID() != transform.GetID():
             hang(results.slide, transform, results.mri)
+        if results is not None and other:
+            registration_views.show_outlines(transform.GetScene(), results.segmentation)
         known = results is not None
         for button in (self.ui.besideButton, self.ui.blendButton, self.ui.squaresButton, self.ui.exportButton):
             button.enabled = known
