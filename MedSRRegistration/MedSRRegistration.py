@@ -312,7 +312,9 @@ class MedSRRegistrationLogic(TaskPageLogic):
         placed = parameters.registration if scoring or parameters.startHere else None
         if placed is not None and not carries_slide(placed):
             raise InputError("this transform carries no slide", where=placed.GetName(), fix="choose the result of a registration")
-        options = self.options(parameters) | {"transform_as": "result" if scoring else "start"}
+        options = self.options(parameters) | {"transform_as": "start"}
+        if scoring:  # who asks for a score is told it, also a bad one: its grade says what it is worth
+            options |= {"transform_as": "result", "accept_any": True}
         return RegisterJob(
             parameters.inputVolume,
             options,
