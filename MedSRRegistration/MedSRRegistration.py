@@ -324,7 +324,7 @@ class MedSRRegistrationLogic(TaskPageLogic):
             landmarks=_landmarks(parameters),
             case=_path(parameters.casePath, "description"),
             placed=placed,
-            fused_slide=Path(parameters.fusedPath.strip()) if parameters.fusedPath.strip() else None,
+            fused_slide=Path(parameters.fusedPath.strip()).expanduser() if parameters.fusedPath.strip() else None,
         )
 
     def process(self, parameters, timeout_s: float = 600.0) -> RegistrationResults:

@@ -16,7 +16,7 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 pytest.importorskip("PySide6", reason="PySide6 is not installed")
-pytest.importorskip("openslide")
+openslide = pytest.importorskip("openslide")
 sitk = pytest.importorskip("SimpleITK")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MedSR")]
@@ -152,6 +152,8 @@ def test_a_sample_fills_the_page(a_page, outlines):
         a_page.ui.previewLabel.text == "prostate_outlines_D1D2D3D4.geojson is laid on slice 14 of prostate_t2, guided by the gland's mask."
     )
     assert a_page.ui.openSlideButton.enabled is False and a_page.ui.layButton.enabled is False
+    parameters.fusedPath = "/tmp/fused.ome.tif"
+    assert "no picture to fuse" in a_page.ui.previewLabel.text and a_page.ui.applyButton.enabled is False
 
 
 def test_the_samples_are_offered_checked_and_loaded(scene):
@@ -227,8 +229,11 @@ def test_a_click_goes_from_a_slides_file_to_a_picture_on_the_mri_and_export(a_pa
     a_page.ui.inputSelector.setCurrentNode(mri)
     a_page.ui.slideSelector.setCurrentNode(None)
     a_page.ui.slidePathLine.text = str(SAMPLES / "prostate_slide.ome.tif")
-    parameters.slice, parameters.orientation = 12, "r0"
+    parameters.slice, parameters.orientation, parameters.fused_um = 12, "r0", 50.0
+    a_page.ui.fusedPathLine.text = str(tmp_path / "fused.ome.tif")
     results = finished(a_page)
+    with openslide.OpenSlide(str(tmp_path / "fused.ome.tif")) as pyramid:
+        assert float(pyramid.properties["openslide.mpp-x"]) == pytest.approx(50, abs=0.5)
     assert errors_shown == [] and results.facts["dice"] > 0.93 and 35 < results.facts["mpp"]["found_um"][0] < 46
     assert results.slide is parameters.slideNode and results.slide.GetParentTransformNode() is results.transform
     assert "Doubtful: check it before use" in a_page.ui.statusLabel.text and "7.21" in a_page.ui.logText.toPlainText()

@@ -65,6 +65,8 @@ def _sentence(parameters: Any) -> str:
     for parameter, what in FILES.items():
         if getattr(parameters, parameter).strip():
             file_of(getattr(parameters, parameter), what)
+    if parameters.fusedPath.strip() and not is_picture(slide):
+        raise InputError("outlines alone have no picture to fuse", where="fused pyramid", fix="leave its file out")
     name = slide.name if isinstance(slide, Path) else slide.GetName()
     where = f"slice {parameters.slice}" if parameters.slice >= 0 else f"the best of {count} slices"
     if parameters.startHere and parameters.registration is not None:
