@@ -1,7 +1,8 @@
 """Score ways to register a slide to MRI on the frozen test sets, side by side:
 
     python -m training.evaluate_matching --data FOLDER --out DIR \\
-        --models scratch=CHECKPOINT pretrained=CHECKPOINT ProsRegNet-style=CHECKPOINT --functions LABEL=MODULE:FUNCTION
+        --models scratch=CHECKPOINT pretrained=CHECKPOINT ProsRegNet-style=CHECKPOINT --neighbours "pretrained, neighbours=CHECKPOINT" \\
+        --functions LABEL=MODULE:FUNCTION
 
 Identity, mutual information and the default always stand beside them. Writes figures.json, table.md and cases.csv (a row for each
 method and case). Success: mean error over the tissue of at most 2 % of its width, right flip included. What was scored before into DIR is
@@ -128,11 +129,12 @@ def main(arguments: list[str] | None = None) -> dict[str, list[dict[str, Any]]]:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", nargs="*", default=[], help="LABEL=CHECKPOINT of training.train")
+    parser.add_argument("--neighbours", nargs="*", default=[], help="LABEL=CHECKPOINT of a slide_matcher: by its features' neighbours")
     parser.add_argument("--functions", nargs="*", default=[], help="LABEL=MODULE:FUNCTION of a Case that gives a Found")
     parser.add_argument("--cases", type=int, default=None, help="only so many cases, evenly taken (for tests)")
     o = parser.parse_args(arguments)
     methods = {name: (method, "") for name, method in matching_methods.PLAIN.items()}
-    methods |= matching_methods.networks(o.models) | matching_methods.named(o.functions)
+    methods |= matching_methods.networks(o.models) | matching_methods.neighbours(o.neighbours) | matching_methods.named(o.functions)
     entries = registration_test_set.split()["cases"]
     return evaluate(methods, entries[:: max(len(entries) // o.cases, 1)] if o.cases else entries, o.data, o.out)
 

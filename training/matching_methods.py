@@ -107,23 +107,37 @@ def learned(module: Any, side: int) -> Method:
 
 
 def networks(names: list[str]) -> dict[str, tuple[Method, str]]:
-    """LABEL=CHECKPOINT of training.train → methods, and the file's sha256: the regression; and, where the network gives features of
-    each modality at 16 × 16 places, their mutual nearest neighbours."""
-    import torch
-    from MedSRLib import models
+    """LABEL=CHECKPOINT of training.train → the network's θ as the method, and its file's sha256."""
+    found: dict[str, tuple[Method, str]] = {}
+    for label, path, saved in _checkpoints(names):
+        found[label] = learned(_module(path), saved["datamodule_hyper_parameters"]["side"]), _sha256(path)
+    return found
 
-    from .evaluate import from_checkpoint
+
+def neighbours(names: list[str]) -> dict[str, tuple[Method, str]]:
+    """LABEL=CHECKPOINT of a slide_matcher → mutual nearest neighbours of its features (training.matching_dense), and its sha256."""
     from .matching_dense import by_neighbours
 
-    found: dict[str, tuple[Method, str]] = {}
-    for name in names:
-        label, _, path = name.partition("=")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        module, identity = from_checkpoint(Path(path)), models.sha256(Path(path))
-        found[label] = learned(module, saved["datamodule_hyper_parameters"]["side"]), identity
-        if saved["hyper_parameters"]["network"] == "slide_matcher":
-            found[f"{label}, neighbours"] = by_neighbours(module), identity
-    return found
+    return {label: (by_neighbours(_module(path)), _sha256(path)) for label, path, _ in _checkpoints(names)}
+
+
+def _checkpoints(names: list[str]) -> list[tuple[str, Path, dict[str, Any]]]:
+    import torch
+
+    pairs = [name.partition("=")[::2] for name in names]
+    return [(label, Path(path), torch.load(path, map_location="cpu", weights_only=True)) for label, path in pairs]
+
+
+def _module(path: Path) -> Any:
+    from .evaluate import from_checkpoint
+
+    return from_checkpoint(path)
+
+
+def _sha256(path: Path) -> str:
+    from MedSRLib import models
+
+    return models.sha256(path)
 
 
 def named(names: list[str]) -> dict[str, tuple[Method, str]]:

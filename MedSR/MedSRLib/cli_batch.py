@@ -72,7 +72,7 @@ def _specification(
 
 
 def _value(field: dataclasses.Field[Any], text: str, case: str) -> Any:
-    kind = type(field.default)
+    kind: Any = type(field.default)
     try:
         if kind is bool:
             return (*YES, *NO).index(text.casefold()) < len(YES)

@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -16,22 +17,32 @@ from . import __version__
 from .errors import MedSRError
 from .jobs_parent import worker_python
 
-SUBJECTS = {"interpolate-slices": ".cli_benchmark_slices", "super-resolve-ct": ".cli_benchmark_ct"}
-"""Verb of a task: the file that measures it, which has REFERENCE, plan, methods, described and measure."""
+SUBJECTS = {
+    "interpolate-slices": ".cli_benchmark_slices",
+    "super-resolve-ct": ".cli_benchmark_ct",
+    "register-slide": ".cli_benchmark_slide",
+}
+"""Verb of a task: the file that measures it, which has REFERENCE, plan, methods, described and measure. Where files must be written
+first it has PREPARE too, the method that writes them into the plan's "folder"."""
 AIM_RATIO, AIM_BYTES = 5.0, 2 * 2**30
 """What a method of slice interpolation should stay within: times the reference, and peak memory of its process."""
+SLIDE_LEGEND = (
+    "Features: reading the slide, its tissue and its maps; seconds: the rest, search and fit; error: over the tissue, against the truth. "
+    f"Aim of fusing: at most {AIM_BYTES / 2**20:.0f} MB whatever the slide's size."
+)
 CHILD_SECONDS = 900
 COLUMNS = {
-    "method": "method", "seconds": "seconds", "ratio": "× reference", "task_seconds": "whole task s", "task_ratio": "× reference",
-    "voxels_a_second": "voxels/s", "start_seconds": "start-up s", "peak_mb": "peak MB", "growth": "growth", "gflop": "GFLOP",
-    "peak_share": "of peak",
+    "method": "method", "features_seconds": "features s", "seconds": "seconds", "ratio": "× reference", "task_seconds": "whole task s",
+    "task_ratio": "× reference", "voxels_a_second": "voxels/s", "start_seconds": "start-up s", "peak_mb": "peak MB", "growth": "growth",
+    "gflop": "GFLOP", "peak_share": "of peak", "error_mm": "error mm", "fuse_seconds": "fusing s", "fused_pixels": "pixels",
+    "fused_mb": "file MB",
 }  # fmt: skip
 
 
 def benchmark(
     subject: str = "interpolate-slices", *, quick: bool = False, device: str = "auto", tell: Callable[[str], None] = lambda sentence: None
 ) -> dict[str, Any]:
-    """Measure every method of a task on one volume, made up.
+    """Measure every method of a task on one volume, or one slide and its MRI, made up.
 
     Gives {"machine", "volume", "reference", "methods": rows}. seconds: array to array, warm, the fastest of several;
     start_seconds: imports, loading and the first run beyond that; peak_mb: of the whole process; growth: the exponent with
@@ -40,12 +51,8 @@ def benchmark(
     """
     module = import_module(SUBJECTS[subject], __package__)
     plan = {**module.plan(quick), "module": SUBJECTS[subject], "device": device}
-    tell(f"Measuring {module.REFERENCE}")
-    reference = _measure({**plan, "method": module.REFERENCE})
-    rows = []
-    for name in module.methods():
-        tell(f"Measuring {name}")
-        rows.append(_row(name, plan, reference))
+    with tempfile.TemporaryDirectory(prefix="medsr-benchmark-") as folder:
+        reference, rows = _all_measured(module, {**plan, "folder": folder}, tell)
     return {
         "medsr": __version__,
         "task": subject,
@@ -56,12 +63,28 @@ def benchmark(
     }
 
 
+def _all_measured(module: Any, plan: dict[str, Any], tell: Callable[[str], None]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(the reference, a row a method)."""
+    if hasattr(module, "PREPARE"):
+        tell(f"Writing {module.PREPARE}")
+        _measure({**plan, "method": module.PREPARE})
+    tell(f"Measuring {module.REFERENCE}")
+    reference = _measure({**plan, "method": module.REFERENCE})
+    rows = []
+    for name in module.methods():
+        tell(f"Measuring {name}")
+        rows.append(_row(name, plan, reference))
+    return reference, rows
+
+
 def _row(name: str, plan: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
     try:
         found = _measure({**plan, "method": name})
     except MedSRError as error:
         return {"method": name, "failed": error.sentence()}
-    ratios = {"task_ratio": found["task_seconds"] / reference["seconds"], "growth": growth_exponent(found.get("growth") or [])}
+    ratios = {"growth": growth_exponent(found.get("growth") or [])}
+    if found.get("task_seconds") is not None:
+        ratios["task_ratio"] = found["task_seconds"] / reference.get("task_seconds", reference["seconds"])
     if found.get("seconds") is not None:
         ratios["ratio"] = found["seconds"] / reference["seconds"]
     return {"method": name, **_rounded({**found, **ratios})}
@@ -113,4 +136,5 @@ def _legend(found: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
     """What is aimed at, and how to read the columns that there are."""
     aim = f"Aim: at most {AIM_RATIO:g} × {found['reference']['method']} and {AIM_BYTES / 2**20:.0f} MB."
     grows = any(row.get("growth") is not None for row in rows)
-    return [aim] * (found["task"] == "interpolate-slices") + ["Growth 1 is linear in what is made."] * grows
+    said = [aim] * (found["task"] == "interpolate-slices") + ["Growth 1 is linear in what is made."] * grows
+    return said + [SLIDE_LEGEND] * (found["task"] == "register-slide")

@@ -82,7 +82,8 @@ def _add_batch(parser: argparse.ArgumentParser, task: ModuleType) -> None:
     """A table of cases instead of one: only the folder for all of them stands without a flag then."""
     places = " ".join(port.name.upper() for port in task.INPUTS if port.required)
     parser.usage = f"{parser.prog} [options] {places} OUT_DIR\n       {parser.prog} [options] --cases CSV OUT_DIR"
-    what = "a table of cases, one row each: the column case names its folder in OUT_DIR, the others are inputs (paths from the table) and options"
+    columns = "the column case names its folder in OUT_DIR, the others are inputs (paths from the table) and options"
+    what = f"a table of cases, one row each: {columns}"
     parser.add_argument("--cases", metavar="CSV", default="", help=what)
     parser.add_argument("--overwrite", action="store_true", help="with --cases: run again what is there already")
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Progress:
         """Parts one after the other, each as wide as its weight: where weights are times, fractions are times too."""
         whole = sum(weights) or 1.0
         ends = [min(1.0, end / whole) for end in accumulate(weights)]
-        return [self.part(start, end) for start, end in zip([0.0, *ends[:-1]], ends, strict=True)]
+        return [self.part(start, end) for start, end in pairwise([0.0, *ends])]
 
 
 def choose_device(name: str = "auto") -> str:

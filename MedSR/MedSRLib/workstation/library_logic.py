@@ -16,13 +16,20 @@ from ..io import dicom_window, formats
 from ..io.series import SeriesInfo, stem_of, suffix_of
 from ..scene.nodes import add_node
 from ..scene.samples import STILL, THORAX
+from ..scene.samples_pairs import SLIDE as SLIDE_SAMPLE
 from .entries import OUTLINES, SLIDE, Entries, Entry
 from .library_ui import LibraryState, LibraryUI
 from .slide_loading import kind_of, load_outlines, load_slide
 
 SAMPLES = Path(__file__).parents[2] / "Resources" / "SampleData"
-SAMPLE_LOOKS = {THORAX.file: ("CT sample", "mdi-lungs"), STILL.file: ("MR sample", "mdi-heart-outline")}
+SAMPLE_LOOKS = {
+    THORAX.file: ("CT sample", "mdi-lungs"),
+    STILL.file: ("MR sample", "mdi-heart-outline"),
+    SLIDE_SAMPLE.slide: ("Slide sample", "mdi-microscope"),
+}
 """What ships, by file: (title, icon)."""
+SAMPLE_WITH = {SLIDE_SAMPLE.slide: (SLIDE_SAMPLE.mri.file,)}
+"""What is opened before a sample: the MRI's side of a slide."""
 logger = logging.getLogger(__name__)
 
 
@@ -52,8 +59,8 @@ class LibraryLogic(BaseLogic[LibraryState]):
         ui.entry_closed.connect(self.close)
 
     def _open_sample(self, file: str) -> None:
-        if file in SAMPLE_LOOKS:  # the page names it: nothing else of the disk
-            self.open_path(str(SAMPLES / file))
+        if file in SAMPLE_LOOKS and not self.data.loading:  # the page names it: nothing else of the disk
+            create_task(self.load([SAMPLES / one for one in (*SAMPLE_WITH.get(file, ()), file)]))
 
     def open_path(self, path: str) -> None:
         """Open a file or folder of this computer, in the background."""

@@ -143,12 +143,13 @@ class SlideLogic(BaseLogic[SlideState]):
         self._job = SlideJob(original, {**options, **extra}, self._folder, slide=source, paths=paths, placed=placed)
         return self._job.specification()
 
-    def _from_here(self) -> tuple[Any, dict[str, str]]:
+    def _from_here(self) -> tuple[Any, dict[str, Any]]:
         """(the transform that the job begins with or scores, the options for that)."""
         scoring, self._is_scoring = self._is_scoring, False
         if self._placed is None or not (scoring or self.data.start_here):
             return None, {}
-        return self._placed.transform, {"landmarks_as": "correction" if scoring else "start"}
+        # What a hand laid is scored, however bad.
+        return self._placed.transform, {"transform_as": "result", "accept_any": True} if scoring else {"transform_as": "start"}
 
     async def read(self, event: Mapping[str, Any]) -> Any:
         """What the child wrote."""
