@@ -24,7 +24,17 @@ sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "MedSR")]
 import slicer  # noqa: E402
 from MedSRLib.errors import DependencyError  # noqa: E402
 from MedSRLib.metrics import dice  # noqa: E402
-from MedSRLib.scene import dicom_sources, nodes, nudge, registration_results, samples_pairs  # noqa: E402
+from MedSRLib.scene import (  # noqa: E402  # noqa: E402
+    attributes,
+    dicom_sources,
+    nodes,
+    nudge,
+    registration_export,
+    registration_results,
+    samples_pairs,
+    segmentations,
+    slide_transform,
+)
 from MedSRLib.scene.checkerboard import ROLE  # noqa: E402
 from MedSRLib.scene.slide_transform import centre_of, matrix_of  # noqa: E402
 from MedSRLib.tasks import register_slide  # noqa: E402
@@ -475,8 +485,30 @@ def test_dicom_files_are_found_slice_by_slice_or_not_at_all(scene, monkeypatch, 
     found = dicom_sources.files_of(mri)
     voxels = slicer.util.arrayFromVolume(mri)
     assert len(found) == 20 and all(np.array_equal(pydicom.dcmread(f).pixel_array, voxels[k]) for k, f in enumerate(found))
+    exported_as_dicom_seg(scene, mri, found, tmp_path / "out")
     mri.SetAttribute(dicom_sources.UIDS, " ".join(sorted(known)[1:]))
     assert dicom_sources.files_of(mri) == (), "a slice without its file"
+
+
+def exported_as_dicom_seg(scene, mri, found, folder):
+    """Outlines on slice 7 of the series lie there in the file too, as pydicom reads it."""
+    pytest.importorskip("highdicom")
+    import pydicom
+
+    grid = nodes.grid_from_node(mri)
+    array = np.zeros(grid.shape, np.uint8)
+    array[7, 100:140, 120:170] = 1
+    transform = slide_transform.add_linear(scene, np.eye(4), "slide to T2")
+    labels = segmentations.add_segmentation(scene, grid.with_(array=array), "outlines", (samples_pairs.GLAND,))
+    transform.SetNodeReferenceID(registration_results.LABELS, labels.GetID())
+    transform.SetNodeReferenceID(attributes.SOURCE_ROLE, mri.GetID())
+    registration_export.export(registration_results.RegistrationResults(transform), folder)
+    written = pydicom.dcmread(folder / "labels.dcm")
+    (frame,) = written.PerFrameFunctionalGroupsSequence
+    assert [s.SegmentLabel for s in written.SegmentSequence] == ["prostate"]
+    position = pydicom.dcmread(found[7]).ImagePositionPatient
+    assert [float(v) for v in frame.PlanePositionSequence[0].ImagePositionPatient] == pytest.approx([float(v) for v in position], abs=1e-3)
+    assert np.array_equal(np.squeeze(written.pixel_array) > 0, array[7] > 0)
 
 
 # --------------------------------------------------------------------------------------------------------- to look at
