@@ -14,7 +14,7 @@ from MedSRLib.widgets.binding import Binding
 from MedSRLib.widgets.options_section import OptionsSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
 from MedSRLib.widgets.task_page import UI
-from MedSRLib.widgets.volume_page import OUTPUTS, VolumePage
+from MedSRLib.widgets.volume_page import VolumePage
 from slicer import vtkMRMLDisplayableNode, vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
@@ -76,15 +76,16 @@ class MedSRParameterNode:
 
 class MedSRWidget(VolumePage):
     apply_text = _("Super-resolve volume")
-    parts = (UI / "SuperResolveCt.ui", OUTPUTS)
+    parts = (UI / "SuperResolveCt.ui",)
 
     def make_logic(self):
         return MedSRLogic()
 
     def set_up_page(self):
+        super().set_up_page()
         self._watched = []
         self.options = OptionsSection(routing.CT, self.ui, METHOD_LABELS, LEARNED)
-        self.slices_ui = self.load(UI / "InterpolateSlices.ui", above=self.roots[-2])  # the outputs stay below
+        self.slices_ui = self.load(UI / "InterpolateSlices.ui", above=self.roots[-1])
         slices = self.logic.slices_module
         self.slices = OptionsSection(routing.SLICES, self.slices_ui, slices.METHOD_LABELS, slices.MAY_USE_TORCH)
         self.ui.evaluateButton.visible = False

@@ -1,13 +1,20 @@
-"""The page "Register slide to MRI": an MRI and a slide in; a transform, outlines on the MRI, Dice and a fused image out."""
+"""The page "Register slide to MRI": a slide and an MRI in, out of it the transform that lays one on the other, outlines and Dice."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import qt
 import slicer
 import slicer.util
-from slicer import vtkMRMLDisplayableNode, vtkMRMLLinearTransformNode, vtkMRMLScalarVolumeNode
+from slicer import (
+    vtkMRMLDisplayableNode,
+    vtkMRMLLinearTransformNode,
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLVolumeNode,
+)
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
@@ -18,28 +25,43 @@ except ImportError:  # from the source tree, before Slicer has put the module Me
     sys.path.append(str(Path(__file__).resolve().parents[1] / "MedSR"))
 
 from MedSRLib.errors import InputError, MedSRError
-from MedSRLib.scene import nudge, registration_export, registration_results, registration_views, samples, slide_transform, slides
+from MedSRLib.scene import nudge, registration_export, samples_pairs, slides
 from MedSRLib.scene.registration_jobs import RegisterJob
-from MedSRLib.tasks.slide_input import OUTLINES_ALONE
-from MedSRLib.widgets import viewing
-from MedSRLib.widgets.page import as_sentence
+from MedSRLib.scene.registration_results import RegistrationResults
+from MedSRLib.widgets import dependencies, file_lines, registration_card, registration_preview, slide_views
+from MedSRLib.widgets.slide_hand import HandSection, carries_slide, laid
+from MedSRLib.widgets.slide_result import ResultSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
 from MedSRLib.widgets.task_page import UI, TaskPage
+from MedSRLib.widgets.thread_job import ThreadJob
 
 OPTION_NAMES = (
-    "method", "slice", "slide_slice", "mpp_um", "orientation", "rotation_deg", "gland", "deformable", "landmarks_as", "transform_as",
-    "opacity", "fused_um", "accept_any",
+    "method", "slice", "slide_slice", "mpp_um", "orientation", "rotation_deg", "gland", "deformable", "landmarks_as", "opacity",
+    "fused_um", "accept_any",
 )  # fmt: skip
-METHOD_LABELS = {"auto": _("By what is there"), "pictures": _("By the pictures"), "mask": _("By the gland's outlines")}
-GRADES = {"good": _("Good"), "doubtful": _("Doubtful: check it before use"), "refused": _("Not to be believed")}
-RESULT = Path(__file__).resolve().parent / "Resources" / "UI" / "RegistrationResult.ui"
-PICTURE, OUTLINES = "picture", "outlines"
-"""What is registered: only a picture needs libraries beside Slicer's."""
-PATHS = {
-    "slidePath": _("Slides and outlines (*.svs *.ndpi *.mrxs *.scn *.tif *.tiff *.png *.jpg *.dcm *.geojson *.json *.xml *.nrrd *.gz)"),
-    "outlinesPath": _("Outlines (*.geojson *.json *.xml *.tif *.tiff *.png *.nrrd *.gz *.mha)"),
-    "landmarksPath": _("Landmarks (*.csv)"),
+"""Options of register_slide but for `transform_as`, which two buttons stand for."""
+WORDS = {
+    "methodComboBox": {
+        "auto": _("By what there is: pictures, masks"),
+        "pictures": _("What both pictures show"),
+        "mask": _("Gland outlines"),
+    },
+    "orientationComboBox": {
+        "auto": _("to be found out"),
+        "r0": _("as the MRI is seen"),
+        "r90": _("turned by 90° clockwise"),
+        "r180": _("turned by 180°"),
+        "r270": _("turned by 90° counter-clockwise"),
+        "f0": _("mirrored left to right"),
+        "f90": _("mirrored, then turned by 90° clockwise"),
+        "f180": _("mirrored, then turned by 180°"),
+        "f270": _("mirrored, then turned by 90° counter-clockwise"),
+    },
+    "landmarksComboBox": {"start": _("a start"), "correction": _("a correction of the result")},
 }
+"""What the choices are called, in the order of the options'."""
+BY_HAND = {"mriMask": "maskSelector", "slideNode": "slideSelector", "outlinesNode": "outlinesSelector"}
+"""Selectors of several kinds of nodes: the wrapper would set them to the parameter's one."""
 
 
 class MedSRRegistration(ScriptedLoadableModule):
@@ -50,36 +72,44 @@ class MedSRRegistration(ScriptedLoadableModule):
         parent.dependencies = []
         parent.contributors = ["The MedSR developers"]
         parent.helpText = _(
-            "Lays a digitised histology slide over the MRI slice that it was cut from: a linear transform, the outlines as a segmentation "
-            "on the MRI, a Dice table, a fused image. Research software: not for diagnosis. "
-            'See the <a href="https://github.com/SlicerMedSR/SlicerMedSR">documentation</a>.'
+            "Lays a digitised histology slide over the MRI slice it was cut from: a transform that carries the slide, its outlines as a "
+            "segmentation of the MRI, a fused image, and Dice. It says how far to trust the result. Research software: not for "
+            'diagnosis. See the <a href="https://github.com/SlicerMedSR/SlicerMedSR">documentation</a>.'
         )
         parent.acknowledgementText = _(
-            "After Shi et al., Upscaling prostate cancer MRI images to cell-level resolution using self-supervised learning."
+            "After Shi et al., on the registration of whole slides to MRI, and Rusu et al., RAPSODI. The samples are parts of Prostate "
+            "Fused-MRI-Pathology (Madabhushi and Feldman, The Cancer Imaging Archive, CC BY 3.0)."
         )
+        slicer.app.connect("startupCompleted()", lambda: samples_pairs.register(RESOURCES))
 
 
 @parameterNodeWrapper
 class MedSRRegistrationParameterNode:
-    """What the page shows, saved with the scene. Fields with an underscore or of one word are the task's Options, but `transform`."""
+    """What the page shows, saved with the scene. Fields with an underscore or of one word are the task's Options, but `registration`."""
 
     inputVolume: vtkMRMLScalarVolumeNode
-    maskNode: vtkMRMLDisplayableNode
-    slideNode: vtkMRMLDisplayableNode
+    mriMask: vtkMRMLDisplayableNode
+    slideNode: vtkMRMLVolumeNode
     slidePath: str = ""
+    outlinesNode: vtkMRMLDisplayableNode
     outlinesPath: str = ""
+    slidePoints: vtkMRMLMarkupsFiducialNode
+    mriPoints: vtkMRMLMarkupsFiducialNode
     landmarksPath: str = ""
-    transform: vtkMRMLLinearTransformNode
+    casePath: str = ""
+    startHere: bool = False
+    registration: vtkMRMLLinearTransformNode
+    fusedPath: str = ""
+    exportPath: str = ""
     method: Annotated[str, Choice(["auto", "pictures", "mask"])] = "auto"
-    slice: Annotated[int, WithinRange(-1, 100000)] = -1
-    slide_slice: Annotated[int, WithinRange(-1, 100000)] = -1
+    slice: Annotated[int, WithinRange(-1, 9999)] = -1
+    slide_slice: Annotated[int, WithinRange(-1, 9999)] = -1
     mpp_um: Annotated[float, WithinRange(0.0, 100000.0)] = 0.0
     orientation: Annotated[str, Choice(["auto", "r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270"])] = "auto"
     rotation_deg: Annotated[float, WithinRange(-180.0, 180.0)] = 0.0
     gland: str = ""
     deformable: bool = False
     landmarks_as: Annotated[str, Choice(["start", "correction"])] = "start"
-    transform_as: Annotated[str, Choice(["start", "result"])] = "start"
     opacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
     fused_um: Annotated[float, WithinRange(0.0, 10000.0)] = 0.0
     accept_any: bool = False
@@ -87,256 +117,277 @@ class MedSRRegistrationParameterNode:
 
 class MedSRRegistrationWidget(TaskPage):
     apply_text = _("Register")
-    parts = (UI / "RegisterSlide.ui", RESULT)
+    parts = (UI / "RegisterSlide.ui",)
+    ending = UI / "SlideResult.ui"
 
     def make_logic(self):
         return MedSRRegistrationLogic()
 
     def set_up_page(self):
         ui = self.ui
-        ui.evaluateButton.visible = False
-        ui.maskSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self._choose("maskNode", node))
-        ui.slideSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self._choose("slideNode", node))
-        for name, kinds in PATHS.items():
-            getattr(ui, f"{name}Button").connect("clicked(bool)", lambda checked=False, name=name, kinds=kinds: self.onOpen(name, kinds))
-        ui.blendSlider.connect("valueChanged(int)", lambda value: self._blend())
-        ui.checkerboardCheckBox.connect("toggled(bool)", lambda shown: self._blend())
-        ui.sideBySideButton.connect("clicked(bool)", self.onSideBySide)
-        ui.exportButton.connect("clicked(bool)", self.onExport)
-        ui.layButton.connect("clicked(bool)", self.onLay)
-        ui.undoButton.connect("clicked(bool)", self.onUndo)
-        ui.scoreButton.connect("clicked(bool)", self.onScore)
-        for name, move in self._moves().items():
-            getattr(ui, f"{name}Button").connect("clicked(bool)", lambda checked=False, move=move: self._move(**move()))
-
-    def _moves(self):
-        """{button: what it asks `nudge` for, by the steps that are set}."""
-        turn, shift = lambda: self.ui.turnSpinBox.value, lambda: self.ui.shiftSpinBox.value
-        scale = lambda: 1 + self.ui.scaleSpinBox.value / 100  # noqa: E731
-        return {
-            "turnLeft": lambda: {"turn_deg": -turn()},
-            "turnRight": lambda: {"turn_deg": turn()},
-            "mirror": lambda: {"mirror": True},
-            "left": lambda: {"shift_mm": (-shift(), 0.0)},
-            "right": lambda: {"shift_mm": (shift(), 0.0)},
-            "up": lambda: {"shift_mm": (0.0, -shift())},
-            "down": lambda: {"shift_mm": (0.0, shift())},
-            "smaller": lambda: {"scale": 1 / scale()},
-            "larger": lambda: {"scale": scale()},
-        }
+        self.hand = HandSection(ui, self.attempt, self._moved)
+        self.result = ResultSection(ui, self.attempt, lambda: self._parameters.opacity)
+        for name, selector in BY_HAND.items():
+            changed = lambda node, name=name: self._choose(name, node)  # noqa: E731
+            getattr(ui, selector).connect("currentNodeChanged(vtkMRMLNode*)", changed)
+        file_lines.connect(ui, lambda: self._parameters)
+        ui.openSlideButton.connect("clicked(bool)", lambda checked=False: self.open_slide())
+        ui.shownSliceButton.connect("clicked(bool)", self.onShownSlice)
+        ui.layButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._lay))
+        ui.scoreButton.connect("clicked(bool)", lambda checked=False: self._register(scoring=True))
+        ui.exportButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._export))
+        ui.opacitySlider.connect("valueChanged(int)", self.onOpacity)
 
     def bound(self, parameters):
         if parameters is None:
+            self.hand.show(None)
+            self.result.show(None)
             return
-        for index, words in enumerate(METHOD_LABELS.values()):
-            self.ui.methodComboBox.setItemText(index, words)
-        self.ui.maskSelector.setCurrentNode(parameters.maskNode)
-        self.ui.slideSelector.setCurrentNode(parameters.slideNode)
+        for name, words in WORDS.items():  # the wrapper fills the lists with the bare choices, and goes by their order
+            for index, text in enumerate(words.values()):
+                getattr(self.ui, name).setItemText(index, text)
+        for name, selector in BY_HAND.items():
+            getattr(self.ui, selector).setCurrentNode(getattr(parameters, name))
+        self._seen = None
+
+    def first_choice(self):
+        return self.logic.first_choice()
 
     def sections(self):
         ui = self.ui
-        return [*super().sections(), ui.registrationCollapsibleButton, ui.advancedCollapsibleButton, ui.handCollapsibleButton]
+        return [*super().sections(), ui.landmarksCollapsibleButton, ui.registrationCollapsibleButton, ui.advancedCollapsibleButton,
+                ui.handCollapsibleButton, ui.resultCollapsibleButton]  # fmt: skip
 
     def refresh_page(self):
         parameters, ui = self._parameters, self.ui
-        laid, found = parameters.transform is not None, self.results()
-        for button in (*(getattr(ui, f"{name}Button") for name in self._moves()), ui.startHereCheckBox, ui.scoreButton):
-            button.enabled = laid
-        ui.undoButton.enabled = laid and nudge.nudged(parameters.transform) > 0
-        ui.layButton.enabled = parameters.inputVolume is not None and self.logic.slide(parameters) is not None
-        for part in (ui.exportButton, ui.sideBySideButton, ui.blendSlider, ui.checkerboardCheckBox):
-            part.enabled = found is not None
-        ui.resultLabel.text = summary(found)
-        ui.resultLabel.visible = bool(ui.resultLabel.text)
-        return parameters.inputVolume is not None and self.logic.slide(parameters) is not None
+        self._fill_in(parameters)
+        text, possible = registration_preview.foretold(parameters)
+        ui.previewLabel.text = text
+        self.hand.show(parameters.registration)
+        self.result.show(parameters.registration)
+        for part in (ui.slidePathLine, ui.slidePathButton):
+            part.enabled = parameters.slideNode is None
+        ui.openSlideButton.enabled = self.logic.opens_first(parameters)
+        ui.layButton.enabled = parameters.slideNode is not None and parameters.inputVolume is not None
+        for part in (ui.outlinesPathLine, ui.outlinesPathButton):
+            part.enabled = parameters.outlinesNode is None
+        ui.startHereCheckBox.enabled = carries_slide(parameters.registration)
+        ui.opacitySlider.value = round(100 * parameters.opacity)
+        self.result.fade()
+        return possible
 
-    def results(self):
-        """What the chosen transform belongs to, None where no registration made it."""
-        return registration_results.of_transform(self._parameters.transform) if self._parameters is not None else None
+    def _fill_in(self, parameters):
+        """A sample's MRI says what belongs to it; once, when it is chosen."""
+        if parameters.inputVolume is self._seen:
+            return
+        self._seen = parameters.inputVolume
+        if self._seen is not None and parameters.slideNode is None and not parameters.slidePath:
+            self.logic.fill_in(parameters)
+            for name, selector in BY_HAND.items():
+                getattr(self.ui, selector).setCurrentNode(getattr(parameters, name))
 
     def _choose(self, name, node):
         if self._parameters is not None:
             setattr(self._parameters, name, node)
 
-    def onOpen(self, name, kinds):
-        path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Open"), "", f"{kinds};;" + _("All files (*)"))
-        path = path[0] if isinstance(path, tuple) else path
-        if path and self._parameters is not None:
-            setattr(self._parameters, name, path)
+    def onShownSlice(self, checked=False):
+        shown = slide_views.slice_shown(self._parameters.inputVolume)
+        if shown is not None:
+            self._parameters.slice = shown
 
-    def start(self):
-        here = self._parameters.transform if self.ui.startHereCheckBox.checked else None
-        self._register(placed=here, transform_as="start")
+    def onOpacity(self, percent):
+        if self._parameters is not None and round(100 * self._parameters.opacity) != percent:
+            self._parameters.opacity = percent / 100
 
-    def onScore(self, checked=False):
-        self._register(placed=self._parameters.transform, transform_as="result")
-
-    def _register(self, **how):
-        parameters = self._parameters
-        self.work(
-            lambda: self.logic.ensure_dependencies(self.logic.kind(parameters), self.panel.log),
-            lambda: self.logic.registration(parameters, **how),
-            lambda results, outcome: self._show(parameters, results),
-        )
-
-    def _show(self, parameters, results):
-        """Show what was made; returns a sentence about it."""
-        parameters.transform = results.transform
-        if results.slide is not None and not parameters.slidePath:
-            parameters.slideNode = results.slide
-        self.ui.startHereCheckBox.checked = False
-        viewing.show_registration(results, self.ui.blendSlider.value / 100)
-        for warning in results.facts.get("warnings", ()):
-            self.panel.warn(warning)
-        return _("Laid on slice {slice}, Dice {dice}.").format(slice=results.facts["slice"], dice=_number(results.facts.get("dice")))
-
-    def _blend(self):
-        results = self.results()
-        if results is not None:
-            shown = self.ui.checkerboardCheckBox.checked
-            registration_views.blend(viewing.registration_views(), results, self.ui.blendSlider.value / 100, shown)
-
-    def onSideBySide(self, checked=False):
-        viewing.show_registration(self.results(), self.ui.blendSlider.value / 100)
-
-    def onLay(self, checked=False):
-        self._try(lambda: self.logic.lay(self._parameters))
-
-    def onUndo(self, checked=False):
-        nudge.undo(self._parameters.transform)
-        self._moved()
-
-    def _move(self, **by):
-        self._try(lambda: nudge.nudge(self._parameters.transform, mri=self._parameters.inputVolume, **by))
-        self._moved()
-
-    def _moved(self):
-        if self.ui.checkerboardCheckBox.checked:
-            self._blend()
-        self.refresh()
-
-    def onExport(self, checked=False):
-        folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Export into"), "")
-        if folder:
-            self.export(folder)
-
-    def export(self, folder):
-        """Write all results into a folder of their own below this one; returns the files, none where they cannot be written."""
-        return self._try(lambda: registration_export.export(self.results(), Path(folder) / self._parameters.transform.GetName())) or []
-
-    def _try(self, action):
-        """What the action returns; an error becomes the page's sentence."""
+    def attempt(self, action):
+        """Do what a button says; what cannot be done is one sentence on the page."""
         self.panel.clear_error()
         try:
-            return action()
-        except Exception as error:  # a button must never leave the page half-way
-            self.panel.show_error(as_sentence(error))
-            return None
+            action()
+        except MedSRError as error:
+            self.panel.show_error(error)
 
+    def start(self):
+        """A slide that is a file is opened first, so that Slicer need not wait for its picture at the end."""
+        if self.logic.opens_first(self._parameters):
+            self.open_slide(then=self._register)
+        else:
+            self._register()
 
-def summary(results) -> str:
-    """Grade, slice, orientation and Dice of a registration in a few lines, "" for none."""
-    if results is None or not results.facts:
-        return ""
-    facts = results.facts
-    turned = facts["orientation"]
-    known = _("determined") if turned["determined"] else _("undetermined")
-    lines = [
-        GRADES[facts["grade"]] + ".",
-        _("Slice {slice}, orientation {name} ({known}).").format(slice=facts["slice"], name=turned["chosen"], known=known),
-        *(f"{row['outline']}: Dice {_number(row.get('dice'))}" for row in facts["outlines"] if row.get("dice") is not None),
-        *facts.get("warnings", ()),
-    ]
-    return "\n".join(lines)
+    def open_slide(self, then=None):
+        """Read the slide's file in the background and add it to the scene. then: what to do next."""
 
+        def show(outcome):
+            node = slides.add_slide(slicer.mrmlScene, outcome.value, registration_preview.name_of(outcome.value.path))
+            self.logic.getParameterNode().slideNode = node  # the page may have been left meanwhile, and show none
+            self.ui.slideSelector.setCurrentNode(node)
+            if then is not None:
+                qt.QTimer.singleShot(0, then)
+            return _("Opened {name}.").format(name=node.GetName())
 
-def _number(value) -> str:
-    return "–" if value is None else f"{value:.3f}"
+        opening = lambda: self.logic.opening(self._parameters)  # noqa: E731
+        self.panel.run(opening, show, start=lambda work: ThreadJob(work, _("Opening the slide")))
+
+    def _register(self, scoring=False):
+        parameters = self.logic.getParameterNode()
+        need = lambda: self.logic.ensure_libraries(parameters)  # noqa: E731
+        self.work(need, lambda: self.logic.registration(parameters, scoring), self._show_result)
+
+    def _show_result(self, results, outcome):
+        """Show it blended; returns how far to trust it."""
+        self.logic.getParameterNode().registration = results.transform  # the page may have been left meanwhile
+        self.refresh()
+        self.result.look()
+        for warning in results.facts["warnings"]:
+            self.panel.warn(warning)
+        words, _colour = registration_card.GRADES[results.facts["grade"]]
+        dice = results.facts["dice"]
+        said = _("Made {name}. {words}.").format(name=results.transform.GetName(), words=words)
+        return said + (f" Dice {dice:.3f}." if dice is not None else "")
+
+    def _lay(self):
+        parameters = self._parameters
+        shown = parameters.slice if parameters.slice >= 0 else slide_views.slice_shown(parameters.inputVolume)
+        parameters.registration = laid(parameters.slideNode, parameters.inputVolume, shown or 0)
+        self.result.look()
+
+    def _moved(self):
+        self.result.moved()
+        self.hand.show(self._parameters.registration)
+
+    def _export(self):
+        made = self.result.export(self._parameters.exportPath)
+        self.ui.statusLabel.text = _("Wrote {names}.").format(names=", ".join(path.name for path in made))
+        self.ui.statusLabel.visible = True
 
 
 class MedSRRegistrationLogic(TaskPageLogic):
     """Jobs from parameters."""
 
-    requirements = "requirements-slides.txt"
-    need_libraries = (PICTURE,)
-
     def getParameterNode(self):
         return MedSRRegistrationParameterNode(super().getParameterNode())
 
     @staticmethod
-    def slide(parameters):
-        """The slide: a path, before a node; None where there is none."""
-        return Path(parameters.slidePath).expanduser() if parameters.slidePath else parameters.slideNode
+    def first_choice():
+        """The volume that a sample says more of, or the only one that is an image; None for none."""
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        images = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
+        of_sample = next((node for node in volumes if samples_pairs.suggestion_of(node)), None)
+        return of_sample or (images[0] if len(images) == 1 else None)
 
-    def kind(self, parameters) -> str:
-        """PICTURE, or OUTLINES where the slide is outlines alone."""
-        slide = self.slide(parameters)
-        alone = slide.name.lower().endswith(OUTLINES_ALONE) if isinstance(slide, Path) else slide.IsA("vtkMRMLLabelMapVolumeNode")
-        return OUTLINES if alone else PICTURE
+    @staticmethod
+    def fill_in(parameters) -> None:
+        """Take what a sample's MRI says of itself; nothing for any other volume."""
+        for name, value in samples_pairs.suggestion_of(parameters.inputVolume).items():
+            setattr(parameters, name, slicer.mrmlScene.GetNodeByID(value) if name in BY_HAND else value)
 
-    def registration(self, parameters, placed=None, transform_as="start") -> RegisterJob:
-        """placed: the transform under which the slide lies, to start at or to keep ("result"). What a hand laid is scored, however bad.
+    @staticmethod
+    def opens_first(parameters) -> bool:
+        """Whether the slide is a picture that is not open yet."""
+        path = parameters.slidePath.strip()
+        return parameters.slideNode is None and bool(path) and registration_preview.is_picture(path)
 
-        Raises MedSRError where nodes cannot be used.
-        """
-        options = {name: getattr(parameters, name) for name in OPTION_NAMES} | {"transform_as": transform_as}
-        options["accept_any"] = parameters.accept_any or transform_as == "result"
+    @staticmethod
+    def opening(parameters):
+        """The work that reads the slide's file. Raises MedSRError."""
+        path = registration_preview.file_of(parameters.slidePath, "slide")
+        if not registration_preview.is_picture(path):
+            raise InputError("holds outlines alone, which have no picture to show", where=path.name, fix="register it as it is")
+        dependencies.ensure(RESOURCES / "requirements-slides.txt", "MedSR")
+        return lambda: slides.read_picture(path)
+
+    @staticmethod
+    def ensure_libraries(parameters) -> None:
+        """Offer what reads slides, where the slide is a picture; outlines alone need nothing. Raises DependencyError."""
+        if registration_preview.is_picture(registration_preview.slide_of(parameters)):
+            dependencies.ensure(RESOURCES / "requirements-slides.txt", "MedSR")
+
+    @staticmethod
+    def options(parameters) -> dict:
+        """The task's options as they stand."""
+        return {name: getattr(parameters, name) for name in OPTION_NAMES}
+
+    def registration(self, parameters, scoring: bool = False) -> RegisterJob:
+        """scoring: keep the slide where it lies, and measure. Raises MedSRError where nodes, files or options cannot be used."""
+        placed = parameters.registration if scoring or parameters.startHere else None
+        if placed is not None and not carries_slide(placed):
+            raise InputError("this transform carries no slide", where=placed.GetName(), fix="choose the result of a registration")
+        options = self.options(parameters) | {"transform_as": "start"}
+        if scoring:  # who asks for a score is told it, also a bad one: its grade says what it is worth
+            options |= {"transform_as": "result", "accept_any": True}
         return RegisterJob(
             parameters.inputVolume,
             options,
-            slide=self.slide(parameters),
-            mri_mask=parameters.maskNode,
-            outlines=parameters.outlinesPath or None,
-            landmarks=parameters.landmarksPath or None,
+            slide=registration_preview.slide_of(parameters),
+            mri_mask=parameters.mriMask,
+            outlines=parameters.outlinesNode or _path(parameters.outlinesPath, "outlines"),
+            landmarks=_landmarks(parameters),
+            case=_path(parameters.casePath, "description"),
             placed=placed,
+            fused_slide=Path(parameters.fusedPath.strip()).expanduser() if parameters.fusedPath.strip() else None,
         )
 
-    def lay(self, parameters):
-        """Lay the slide upright on the chosen slice, or the middle one, for a hand to move it; returns the transform."""
-        slide, mri = self.slide(parameters), parameters.inputVolume
-        if self.kind(parameters) == OUTLINES:
-            raise InputError("outlines alone cannot be laid by hand", where=str(slide), fix="open the slide's picture")
-        if isinstance(slide, Path):
-            slide = slides.load_slide(slicer.mrmlScene, slide)
-            parameters.slideNode, parameters.slidePath = slide, ""
-        index = parameters.slice if parameters.slice >= 0 else mri.GetImageData().GetDimensions()[2] // 2
-        parameters.transform = slide_transform.lay(slide, mri, index)
-        return parameters.transform
-
-    def process(self, parameters, timeout_s: float = 600.0):
+    def process(self, parameters, timeout_s: float = 600.0) -> RegistrationResults:
         """Register and wait, for scripts and tests; Slicer stays alive meanwhile. Raises MedSRError."""
         return self.finish(self.registration(parameters), timeout_s)
 
 
+def _path(text, what):
+    return registration_preview.file_of(text, what) if text.strip() else None
+
+
+def _landmarks(parameters):
+    """A pair of point lists, or a file; None where neither was given."""
+    lists = parameters.slidePoints, parameters.mriPoints
+    if all(lists):
+        return lists
+    if any(lists):
+        raise InputError("landmarks need two lists, on the slide and on the MRI", where="landmarks", fix="choose both, or none")
+    return _path(parameters.landmarksPath, "landmarks")
+
+
 class MedSRRegistrationTest(ScriptedLoadableModuleTest):
-    """Runs in Slicer (Reload and Test, or ctest) on the sample that ships, with what needs no installation: outlines alone."""
+    """Runs in Slicer (Reload and Test, or ctest) on the sample that ships; outlines alone need no installation."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        for test in (self.test_outlines, self.test_error):
+        for test in (self.test_outlines, self.test_by_hand, self.test_refusal):
             self.setUp()
             test()
 
-    def _parameters(self):
-        parameters = MedSRRegistrationLogic().getParameterNode()
-        parameters.inputVolume, parameters.maskNode = samples.load_prostate(RESOURCES)
-        parameters.slidePath = str(samples.checked(RESOURCES, samples.PROSTATE_OUTLINES))
-        parameters.slice, parameters.orientation = samples.OUTLINES_SLICE, samples.OUTLINES_ORIENTATION
-        parameters.mpp_um = samples.OUTLINES_UM
-        return parameters
+    def _sample(self):
+        logic = MedSRRegistrationLogic()
+        parameters = logic.getParameterNode()
+        parameters.inputVolume = samples_pairs.load_pair(RESOURCES, samples_pairs.OUTLINES)
+        logic.fill_in(parameters)
+        return logic, parameters
 
     def test_outlines(self):
-        self.delayDisplay("Outlines of a slide are laid on the MRI")
-        results = MedSRRegistrationLogic().process(self._parameters())
-        self.assertGreater(results.facts["dice"], 0.95)
+        self.delayDisplay("Outlines of a slide are laid on the MRI, and exported")
+        logic, parameters = self._sample()
+        results = logic.process(parameters)
+        self.assertEqual(results.facts["slice"], 14)
+        self.assertGreater(results.facts["dice"], 0.96)
         self.assertEqual(results.segmentation.GetSegmentation().GetNumberOfSegments(), 2)
-        self.assertEqual(results.facts["orientation"]["chosen"], samples.OUTLINES_ORIENTATION)
+        with tempfile.TemporaryDirectory() as folder:
+            written = [path.name for path in registration_export.export(results, Path(folder) / "out")]
+        for name in ("transform.h5", "registration.json", "labels.seg.nrrd", "labelmap.nii.gz", "dice.csv"):
+            self.assertIn(name, written)
 
-    def test_error(self):
-        self.delayDisplay("A slice that is not there is refused")
-        parameters = self._parameters()
-        parameters.slice = 40
+    def test_by_hand(self):
+        self.delayDisplay("A result that is moved by hand is worse, and scored anew")
+        logic, parameters = self._sample()
+        parameters.registration = logic.process(parameters).transform
+        before = RegistrationResults(parameters.registration).facts["dice"]
+        nudge.nudge(parameters.registration, shift_mm=(5.0, 0.0))
+        after = logic.finish(logic.registration(parameters, scoring=True), 600.0).facts["dice"]
+        self.assertLess(after, before - 0.05)
+
+    def test_refusal(self):
+        self.delayDisplay("A slice that the MRI does not have is refused")
+        logic, parameters = self._sample()
+        parameters.slice = 99
         with self.assertRaises(MedSRError):
-            MedSRRegistrationLogic().process(parameters)
+            logic.process(parameters)

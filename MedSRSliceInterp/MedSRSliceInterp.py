@@ -23,7 +23,7 @@ from MedSRLib.widgets import preview, viewing
 from MedSRLib.widgets.options_section import OptionsSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
 from MedSRLib.widgets.task_page import UI, sentence
-from MedSRLib.widgets.volume_page import OUTPUTS, VolumePage
+from MedSRLib.widgets.volume_page import VolumePage
 
 OPTION_NAMES = ("spacing_mm", "factor", "method", "model", "axis", "device", "batch_size", "self_ensemble", "allow_shear")
 EVALUATION_NAMES = ("axis", "device", "batch_size", "self_ensemble")
@@ -79,12 +79,13 @@ class MedSRSliceInterpParameterNode:
 
 class MedSRSliceInterpWidget(VolumePage):
     apply_text = _("Interpolate slices")
-    parts = (UI / "InterpolateSlices.ui", OUTPUTS)
+    parts = (UI / "InterpolateSlices.ui",)
 
     def make_logic(self):
         return MedSRSliceInterpLogic()
 
     def set_up_page(self):
+        super().set_up_page()
         self.options = OptionsSection("interpolate_slices", self.ui, METHOD_LABELS, MAY_USE_TORCH)
         self.ui.evaluateButton.connect("clicked(bool)", self.onEvaluate)
 

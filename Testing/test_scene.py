@@ -185,7 +185,10 @@ def test_a_segmentation_becomes_labels_on_the_grid_and_comes_back(scene, a_volum
     volume_node = nodes.add_node(scene, a_volume, "cine")
     gland, lesion = a_volume.array > 400, a_volume.array < -700
     node = segmentation_on(scene, volume_node, {"gland": (gland, (0.2, 0.4, 0.6)), "lesion": (lesion, (0.9, 0.1, 0.1))})
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)  # made at the first use, and kept
+    count = scene.GetNumberOfNodes()
     labels, segments = segmentations.labels_from_segmentation(node, volume_node)
+    assert scene.GetNumberOfNodes() == count, "nodes that the export made stay behind"
     assert np.array_equal(labels.array, gland + 2 * lesion.astype(int)) and labels.affine == pytest.approx(a_volume.affine, abs=1e-6)
     assert [(s.label, s.name) for s in segments] == [(1, "gland"), (2, "lesion")]
     again = segmentations.add_segmentation(scene, labels, "outline interpolated", segments)

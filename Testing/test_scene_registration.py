@@ -90,8 +90,8 @@ def test_what_is_exported_loads_in_slicer_and_moves_the_same_points(outlines_alo
         assert carried(again, point) == pytest.approx(carried(results.transform, point), abs=1e-5)
 
 
-def test_a_warp_hangs_above_the_linear_transform_and_both_move_as_the_engine_says(outlines_alone, scene):
-    """The composite .h5 that the engine wrote, read by SimpleITK, takes a patient's point back to the slide."""
+def test_a_warp_hangs_above_the_linear_transform_and_both_move_as_the_engine_says(outlines_alone, scene, tmp_path):
+    """The composite .h5 that the engine wrote, and the exported one, read by SimpleITK, take a patient's point back to the slide."""
     import SimpleITK as sitk
 
     outlines_alone.options["deformable"] = True
@@ -102,12 +102,15 @@ def test_a_warp_hangs_above_the_linear_transform_and_both_move_as_the_engine_say
     finally:
         outlines_alone.close()
     assert results.transform.GetParentTransformNode() is results.warp
+    registration_export.export(results, tmp_path)
+    written = sitk.ReadTransform(str(tmp_path / "warp.h5"))
     gland = np.argwhere(slicer.util.arrayFromVolume(outlines_alone.mri_mask)[13])
     affine = nodes.affine_from_node(results.mri)
     for row, column in gland[:: len(gland) // 7]:
         patient = (affine @ (column, row, 13, 1))[:3]
         on_slide = np.array(to_slide.TransformPoint(patient.tolist()))
         assert carried(results.transform, on_slide * (-1, -1, 1)) == pytest.approx(patient * (-1, -1, 1), abs=0.01)
+        assert written.TransformPoint(patient.tolist()) == pytest.approx(on_slide, abs=1e-3)
 
 
 def test_a_slide_from_a_file_lies_on_its_slice_under_the_transform(a_real_slide):

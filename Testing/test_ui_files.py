@@ -21,13 +21,13 @@ from slicer_host import ui_files  # noqa: E402
 MODULES = ("MedSR", "MedSRSliceInterp", "MedSRRegistration")
 SHARED = ROOT / "MedSR" / "Resources" / "UI"
 FILES = [ROOT / module / "Resources" / "UI" / f"{module}.ui" for module in MODULES]
-FILES += [ROOT / "MedSRRegistration" / "Resources" / "UI" / "RegistrationResult.ui"]
-FILES += [SHARED / f"{part}.ui" for part in ("InterpolateSlices", "SuperResolveCt", "RegisterSlide", "Outputs", "Run")]
+FILES += [SHARED / f"{part}.ui" for part in ("InterpolateSlices", "SuperResolveCt", "RegisterSlide", "Result", "SlideResult")]
 TASKS = {"InterpolateSlices": interpolate_slices, "SuperResolveCt": super_resolve_ct, "RegisterSlide": register_slide}
-BY_HAND = {"model", "roi"}
-"""Options whose widget the page fills itself: the model's choices are known only at run time, the region is a node."""
-NO_LIMIT = 100000
-"""Largest number in a widget whose option has none: a widget must have one."""
+BY_HAND = {"model", "roi", "transform_as"}
+"""Options without a widget of their kind: the model's choices are known only at run time, the region is a node, and what a transform is
+for is said by the button."""
+BESIDE = {"RegisterSlide": {"startHere", "fusedPath"}}
+"""Parameters among the options that are none."""
 OPTIONS = [(part, f) for part, task in TASKS.items() for f in dataclasses.fields(task.Options) if f.name not in BY_HAND]
 
 
@@ -72,15 +72,16 @@ def test_a_fault_is_found(fault, tmp_path):
 
 @pytest.mark.parametrize("part", TASKS)
 def test_every_option_has_a_widget_and_every_widget_an_option(part):
-    assert set(ui_files.parameters(SHARED / f"{part}.ui")) == {f.name for p, f in OPTIONS if p == part}
+    assert set(ui_files.parameters(SHARED / f"{part}.ui")) == {f.name for p, f in OPTIONS if p == part} | BESIDE.get(part, set())
 
 
 def test_the_other_parameters_are_on_the_pages_own_part_or_at_their_lower_end():
     own = {path.stem: set(ui_files.parameters(path)) for path in FILES}
     assert own["MedSRSliceInterp"] == {"inputVolume", "segmentation", "allFrames"}
-    assert own["MedSR"] == {"inputVolume", "task", "allFrames", "roi"} and own["Outputs"] == {"outputVolume", "makeFidelity"}
-    assert own["MedSRRegistration"] == {"inputVolume", "slidePath", "outlinesPath", "landmarksPath"}
-    assert own["RegistrationResult"] == {"transform"} and not own["Run"]
+    assert own["MedSR"] == {"inputVolume", "task", "allFrames", "roi"} and own["Result"] == {"outputVolume", "makeFidelity"}
+    nodes = {"inputVolume", "slidePoints", "mriPoints"}  # three more selectors take several kinds, and are filled by the page
+    assert own["MedSRRegistration"] == nodes | {"slidePath", "outlinesPath", "landmarksPath", "casePath"}
+    assert own["SlideResult"] == {"registration", "exportPath"}
 
 
 @pytest.mark.parametrize(("part", "option"), OPTIONS, ids=[f"{part}-{f.name}" for part, f in OPTIONS])
@@ -92,19 +93,19 @@ def test_a_widget_has_the_limits_default_choices_and_help_of_its_option(part, op
     elif isinstance(option.default, bool):
         assert widget["class"] == "QCheckBox" and widget.get("checked", False) is option.default
     elif isinstance(option.default, str):
-        assert widget["class"] == "QLineEdit" and option.default == ""
+        assert widget["class"] == "QLineEdit" and widget.get("text", "") == option.default
     else:
         assert widget["class"] == ("QSpinBox" if isinstance(option.default, int) else "QDoubleSpinBox")
-        assert (widget["minimum"], widget["maximum"], widget["value"]) == (meta["minimum"], meta["maximum"] or NO_LIMIT, option.default)
+        assert (widget["minimum"], widget["maximum"], widget["value"]) == (meta["minimum"], meta["maximum"], option.default)
         assert widget.get("suffix", "").strip() == meta["unit"]
 
 
 @pytest.mark.parametrize(
     "parts",
     [
-        ("MedSR", "SuperResolveCt", "Outputs", "Run"),
-        ("MedSRSliceInterp", "InterpolateSlices", "Outputs", "Run"),
-        ("MedSRRegistration", "RegisterSlide", "RegistrationResult", "Run"),
+        ("MedSR", "SuperResolveCt", "Result"),
+        ("MedSRSliceInterp", "InterpolateSlices", "Result"),
+        ("MedSRRegistration", "RegisterSlide", "SlideResult"),
     ],
     ids=lambda p: p[0],
 )

@@ -57,7 +57,8 @@ def _fine(mri: Volume, plane: SlicePlane) -> tuple[Volume, np.ndarray]:
 def _grey(mri: Any, index: int, shape: tuple[int, ...]) -> np.ndarray:
     """The slice as its display shows it, (rows, columns) 0 to 255, its pixels repeated."""
     image, display = slicer.util.arrayFromVolume(mri)[index].astype(float), mri.GetDisplayNode()
-    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    windowed = hasattr(display, "GetWindowLevelMin")  # the display of a label map, a gland's mask alone, has none
+    low, high = (display.GetWindowLevelMin(), display.GetWindowLevelMax()) if windowed else mri.GetImageData().GetScalarRange()
     shown = np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255
     times = shape[0] // image.shape[0]
     return np.kron(shown, np.ones((times, times)))

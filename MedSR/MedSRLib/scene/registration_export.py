@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..io import formats, transforms
+from ..io import dicom_seg, formats, transforms
 from ..jobs_files import Staging, new_folder
-from . import tables
+from . import dicom_sources, tables
 from .nodes import volume_from_node
 from .nudge import nudged
 from .registration_results import RegistrationResults
 from .segmentations import labels_from_segmentation, named
-from .slide_transform import matrix_of
+from .slide_transform import field_of, matrix_of
 
 MOVED = "the slide was moved by hand after the registration: outlines, Dice and fused image are those of before"
 
 
 def export(results: RegistrationResults, folder: str | Path) -> list[Path]:
-    """Write transform.h5, registration.json, and of what is there labels.seg.nrrd, labelmap.nii.gz, dice.csv and fused.nrrd.
+    """Write transform.h5, registration.json, and of what is there warp.h5, labels.seg.nrrd, labelmap.nii.gz, dice.csv and fused.nrrd;
+    labels.dcm (DICOM SEG) where the MRI came from Slicer's DICOM database and highdicom is there.
 
     Returns the files. Raises OutputError where they cannot be written, InputError where the MRI was removed from the scene.
     """
@@ -38,10 +40,15 @@ def export(results: RegistrationResults, folder: str | Path) -> list[Path]:
 def _writers(results: RegistrationResults) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     yield "transform.h5", lambda path: transforms.write_linear(path, matrix_of(results.transform))
     yield "registration.json", lambda path: path.write_text(json.dumps(facts(results), indent=2) + "\n", encoding="ascii")
+    if results.warp is not None:
+        yield "warp.h5", lambda path: transforms.write_warp(path, field_of(results.warp), matrix_of(results.transform))
     if results.segmentation is not None:
         labels = _labels(results)
         yield "labels.seg.nrrd", lambda path: formats.write(path, labels)
         yield "labelmap.nii.gz", lambda path: formats.write(path, labels)
+        referring = labels.with_(meta={"dicom_files": dicom_sources.files_of(results.mri)})
+        if dicom_seg.can_refer(referring) and find_spec("highdicom") is not None:
+            yield "labels.dcm", lambda path: dicom_seg.write(path, referring)
     if results.table is not None:
         yield "dice.csv", lambda path: path.write_text(tables.text_of(results.table), encoding="utf-8")
     if results.fused is not None:

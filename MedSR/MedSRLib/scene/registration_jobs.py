@@ -39,6 +39,7 @@ class RegisterJob(NodeJob):
         mri_mask: Any = None,
         outlines: Any = None,
         landmarks: Any = None,
+        case: Path | None = None,
         placed: Any = None,
         fused: bool = True,
         fused_slide: Path | None = None,
@@ -46,13 +47,15 @@ class RegisterJob(NodeJob):
         """source: the MRI's volume node, or the label map of its gland alone. slide: a path, a colour volume, or a label map of outlines.
 
         mri_mask: segmentation or label map. outlines: a path, or nodes drawn on the slide's (see slide_files.outline_file). landmarks:
-        a path, or (points on the slide, points on the MRI). placed: instead of landmarks, the transform node under which the slide
-        was laid by hand: the option transform_as says whether to start there, or to keep it as it is ("result").
+        a path, or (points on the slide, points on the MRI). case: a path, the case's description. placed: instead of landmarks and
+        case, the transform node under which the slide was laid by hand: the option transform_as says whether to start there, or to
+        keep it as it is ("result").
         fused_slide: where to write the fused pyramid, if anywhere.
         """
         super().__init__(source, options)
         self.slide, self.mri_mask, self.outlines, self.landmarks = slide, mri_mask, outlines, landmarks
-        self.placed, self.wants_fused, self.fused_slide = placed, fused, fused_slide
+        self.case, self.placed = case, placed
+        self.wants_fused, self.fused_slide = fused, fused_slide
 
     @property
     def slide_node(self) -> Any:
@@ -68,11 +71,16 @@ class RegisterJob(NodeJob):
         if self.outlines is not None:
             inputs["outlines"] = slide_files.outline_file(self.files, self.outlines, self.slide_node)
         self._state_mpp()
+        return inputs | self._guides(), self._outputs(inputs["slide"])
+
+    def _guides(self) -> dict[str, Path]:
+        """What says where the slide lies, beside the pictures and masks."""
         if self.placed is not None:
-            inputs["transform"] = self._placed()
-        elif self.landmarks is not None:
-            inputs["landmarks"] = slide_files.landmark_file(self.files, self.landmarks, self.slide_node)
-        return inputs, self._outputs(inputs["slide"])
+            return {"transform": self._placed()}
+        found = {} if self.case is None else {"case": self.case}
+        if self.landmarks is not None:
+            found["landmarks"] = slide_files.landmark_file(self.files, self.landmarks, self.slide_node)
+        return found
 
     def _outputs(self, slide: Path) -> dict[str, Path]:
         pictured = suffix_of(slide) not in OUTLINES_ALONE

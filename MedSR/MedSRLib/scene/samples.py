@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ import slicer
 from ..errors import InputError
 from .exchange import load
 from .nodes import add_node
-from .segmentations import add_segmentation, segments_of
 from .sequences import add_sequence
 
 CATEGORY = "MedSR"
@@ -41,23 +42,6 @@ CINE = Sample(
 THORAX = Sample(
     "ThoraxCT", "thorax_ct.nrrd", "thorax_ct", "a4b8d545030ca48a185332bd7dc2e2a7f8f43a72dd745ccff59a8774c11b1d2c", icon="ThoraxCT.png"
 )
-PROSTATE = Sample(
-    "ProstateT2",
-    "prostate_t2.nrrd",
-    "prostate_t2",
-    "7a788e01508eecc3b2e689567247af27bdf45248d1954fcf986c394a29b4a8e3",
-    icon="ProstateT2.png",
-)
-PROSTATE_GLAND = Sample(
-    "", "prostate_t2_gland.nrrd", "prostate_t2 gland", "f9499876fa70f3e77b3b845143ddeadcab4b716e8383ddf7b163aaa18a18322e"
-)
-PROSTATE_OUTLINES = Sample("", "prostate_t2_slide.geojson", "", "8e143f6be56d18b05857d78354be004121e9f2b418c7326e8c3d70e344273825")
-SLIDE = Sample("ProstateSlide", "prostate_slide.tiff", "prostate_slide", "bd775fa83b9aa79050573a9bfc2f9cdad1674f9cbe3132aa91ad64415911b533")
-SLIDE_GLAND = Sample(
-    "", "prostate_slide_gland.nrrd", "prostate_slide gland", "084c358e7f3c27de078781a25a0b064f98acdd09074ccf3ed1ede9999644e404"
-)
-OUTLINES_SLICE, OUTLINES_ORIENTATION, OUTLINES_UM = 2, "r0", 7.2
-"""Where PROSTATE_OUTLINES lie on PROSTATE (slice from 0), which way round, and their pixel: what the description of the case says."""
 
 
 def _path(resources: Path, sample: Sample) -> Path:
@@ -98,35 +82,25 @@ def load_ct(resources: Path) -> Any:
     return load_sample(resources, THORAX)
 
 
-def load_prostate(resources: Path) -> tuple[Any, Any]:
-    """(T2-weighted MRI of a prostate, segmentation of its gland)."""
-    mri = load_sample(resources, PROSTATE)
-    labels = load(checked(resources, PROSTATE_GLAND))[0].with_(meta={"segments": {1: "gland"}})
-    gland = add_segmentation(slicer.mrmlScene, labels, PROSTATE_GLAND.node, segments_of(labels))
-    gland.SetReferenceImageGeometryParameterFromVolumeNode(mri)
-    return mri, gland
-
-
-def load_slide_gland(resources: Path) -> Any:
-    """The gland of the case of the slide SLIDE, a volume of one value beside 0: its MRI is not to be had."""
-    return load_sample(resources, SLIDE_GLAND)
-
-
 def register(resources: Path) -> None:
     """Offer the samples on Slicer's Sample Data page; called once Slicer has started."""
+    for sample in (STILL, CINE, THORAX):
+        offer(resources, sample, partial(load_sample, resources, sample))
+
+
+def offer(resources: Path, sample: Sample, add: Callable[[], Any]) -> None:
+    """Put one sample on the Sample Data page. add: brings it into the scene."""
     import SampleData
 
-    special = {PROSTATE: lambda: load_prostate(resources)[0]}
-    for sample in (STILL, CINE, THORAX, PROSTATE):
-        SampleData.SampleDataLogic.registerCustomSampleDataSource(
-            category=CATEGORY,
-            sampleName=sample.title,
-            # A source needs an address: this one is a file of the extension, so that scripts can ask for the sample by name.
-            uris=_path(resources, sample).as_uri(),
-            fileNames=sample.file,
-            nodeNames=sample.node,
-            loadFileType="SequenceFile" if sample.index else "VolumeFile",
-            thumbnailFileName=str(resources / "Icons" / sample.icon),
-            checksums=f"SHA256:{sample.sha256}",
-            customDownloader=lambda _source, sample=sample: special.get(sample, lambda: load_sample(resources, sample))(),
-        )
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category=CATEGORY,
+        sampleName=sample.title,
+        # A source needs an address: this one is a file of the extension, so that scripts can ask for the sample by name.
+        uris=_path(resources, sample).as_uri(),
+        fileNames=sample.file,
+        nodeNames=sample.node,
+        loadFileType="SequenceFile" if sample.index else "VolumeFile",
+        thumbnailFileName=str(resources / "Icons" / sample.icon),
+        checksums=f"SHA256:{sample.sha256}",
+        customDownloader=lambda _source: add(),
+    )

@@ -77,6 +77,7 @@ def _exported(node: Any, ids: Sequence[str], reference: Any) -> Volume:
     wanted = vtk.vtkStringArray()
     for name in ids:
         wanted.InsertNextValue(name)
+    colours = _colour_tables(scene)
     scratch = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "MedSR scratch")
     try:
         export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode
@@ -85,16 +86,22 @@ def _exported(node: Any, ids: Sequence[str], reference: Any) -> Volume:
         labels = volume_from_node(scratch, {"name": node.GetName()})
     finally:
         _remove(scene, scratch)
+        for table in _colour_tables(scene) - colours:  # the export makes one for the label map, which is gone
+            scene.RemoveNode(scene.GetNodeByID(table))
     return labels.with_(array=labels.array.astype(np.int16))
 
 
+def _colour_tables(scene: Any) -> set[str]:
+    kind = "vtkMRMLColorTableNode"
+    return {scene.GetNthNodeByClass(i, kind).GetID() for i in range(scene.GetNumberOfNodesByClass(kind))}
+
+
 def _remove(scene: Any, scratch: Any) -> None:
-    """Remove a label map with the colour table that the export made for it alone."""
+    """Remove a label map with the display that it got."""
     display = scratch.GetDisplayNode()
-    colors = display.GetColorNode() if display is not None else None
     scene.RemoveNode(scratch)
-    if colors is not None and colors.GetScene() is not None and colors.GetName().startswith("MedSR scratch"):
-        scene.RemoveNode(colors)
+    if display is not None and display.GetScene() is not None:
+        scene.RemoveNode(display)
 
 
 def add_segmentation(scene: Any, labels: Volume, name: str, segments: Sequence[Segment] = ()) -> Any:

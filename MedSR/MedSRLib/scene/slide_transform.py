@@ -65,6 +65,16 @@ def add_grid(scene: Any, field: Volume, name: str) -> Any:
     return node
 
 
+def field_of(node: Any) -> Volume:
+    """The displacement field of a grid transform node, as `add_grid` takes it."""
+    grid = node.GetTransformFromParent()
+    image, lps = grid.GetDisplacementGrid(), RAS_TO_LPS[:3, :3]
+    values = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+    array = np.asarray(values, np.float64).reshape(*image.GetDimensions()[::-1], 3) @ lps
+    direction = lps @ slicer.util.arrayFromVTKMatrix(grid.GetGridDirectionMatrix())[:3, :3]
+    return Volume(array, image.GetSpacing(), tuple(lps @ np.array(image.GetOrigin())), direction)
+
+
 def describe_slide(transform: Any, centre_mm: Sequence[float] | np.ndarray, mpp_um: Sequence[float]) -> None:
     """Note what the transform carries. centre_mm: (2,) what turns and scales stay about, slide mm. mpp_um: (x, y) of the finest level."""
     facts = {CENTRE: json.dumps([float(v) for v in centre_mm]), MPP: json.dumps([float(v) for v in mpp_um])}

@@ -65,8 +65,8 @@ class Options:
         "where both are.",
         choices=METHODS,
     )
-    slice: int = option(-1, "The MRI slice, counted from 0; -1 searches all that hold enough of the gland.", minimum=-1)
-    slide_slice: int = option(-1, "Which slice of a label volume is the slide, where several hold labels.", minimum=-1)
+    slice: int = option(-1, "The MRI slice, counted from 0; -1 searches all that hold enough of the gland.", minimum=-1, maximum=9999)
+    slide_slice: int = option(-1, "Which slice of a label volume is the slide, where several hold labels.", minimum=-1, maximum=9999)
     mpp_um: float = option(
         0.0,
         "Micrometres per pixel of the slide's finest level; 0 takes what the file says, or the gland's size where that is implausible.",

@@ -74,11 +74,18 @@ class JobPanel:
         """True while a job works."""
         return self._job is not None
 
-    def run(self, prepare: Callable[[], Any], done: Callable[[Any], str | None], finally_: Callable[[], Any] | None = None) -> None:
+    def run(
+        self,
+        prepare: Callable[[], Any],
+        done: Callable[[Any], str | None],
+        finally_: Callable[[], Any] | None = None,
+        start: Callable[[Any], Any] | None = None,
+    ) -> None:
         """Start the job whose specification `prepare` gives. Errors become a sentence on the page.
 
         done: gets the job's Outcome; what it returns is the sentence about the result that the page shows.
         finally_: called once the job is over, however it ended; it removes the job's files.
+        start: makes another kind of job of what `prepare` gives.
         """
         if self.running:
             return
@@ -86,7 +93,7 @@ class JobPanel:
         self._say("")
         self._finally, self._warned, self._cancelled = finally_, [], False
         try:
-            self._job = self._start(prepare())
+            self._job = (start or self._start)(prepare())
         except Exception as error:  # a button must never leave the page half-way
             self._tidy()
             self.show_error(as_sentence(error))

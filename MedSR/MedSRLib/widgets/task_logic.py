@@ -20,12 +20,8 @@ POLL_SECONDS = 0.02
 
 
 class TaskPageLogic(ScriptedLoadableModuleLogic):  # type: ignore[misc]
-    """start: how a job is started; tests pass a stand-in. need_libraries, may_use_torch: methods of the task that do.
+    """start: how a job is started; tests pass a stand-in. need_libraries, may_use_torch: methods of the task that do."""
 
-    requirements: the file in Resources that lists the libraries.
-    """
-
-    requirements = "requirements.txt"
     need_libraries: tuple[str, ...] = ()
     may_use_torch: tuple[str, ...] = ()
 
@@ -44,7 +40,7 @@ class TaskPageLogic(ScriptedLoadableModuleLogic):  # type: ignore[misc]
         if method == "auto" and self._asked:
             return
         try:
-            dependencies.ensure(RESOURCES / self.requirements, "MedSR")
+            dependencies.ensure(RESOURCES / "requirements.txt", "MedSR")
             if method in self.may_use_torch:
                 dependencies.ensure_torch()
         except DependencyError as error:

@@ -18,8 +18,6 @@ from .page import JobPanel
 
 UI = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 """Where the parts of pages lie that several share, installed as in the source tree."""
-RUN = UI / "Run.ui"
-"""Buttons, progress and log: the lower end of every page."""
 
 
 class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: ignore[misc]
@@ -31,6 +29,8 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
     apply_text = ""
     parts: tuple[Path, ...] = ()
     """.ui files of the options, below the page's own."""
+    ending = UI
+    """The .ui file of result, buttons, progress and log: the page's lower end."""
 
     def __init__(self, parent: Any = None) -> None:
         VTKObservationMixin.__init__(self)
@@ -46,7 +46,7 @@ class TaskPage(ScriptedLoadableModuleWidget, VTKObservationMixin):  # type: igno
         """Called by Slicer: load the page, and bind it to its parameters."""
         ScriptedLoadableModuleWidget.setup(self)
         own = Path(self.resourcePath(f"UI/{self.moduleName}.ui"))
-        self.ui = SimpleNamespace(**{name: w for path in (own, *self.parts, RUN) for name, w in vars(self.load(path)).items()})
+        self.ui = SimpleNamespace(**{name: w for path in (own, *self.parts, self.ending) for name, w in vars(self.load(path)).items()})
         self.ui.applyButton.text = self.apply_text
         self.logic = self.make_logic()
         self.panel = JobPanel(self.ui, lambda specification: self.logic.start(specification), self.refresh)

@@ -8,7 +8,6 @@ import slicer
 import slicer.util
 
 from ..scene import compare
-from ..scene import registration_views as registration
 
 BESIDE = ("Red", "Yellow")
 """Slice views of Slicer's side-by-side layout, from left to right."""
@@ -32,21 +31,6 @@ def show_beside(original: Any, volume: Any, overlay: Any = None) -> None:
         return
     compare.side_by_side(pair, original, volume, overlay)
     compare.zoom([view for view, _ in views.values()], volume)
-
-
-def registration_views() -> list[Any]:
-    """(slice node, composite node) of the two views that show a registration; fewer where Slicer has none."""
-    views = compare.slice_views(slicer.mrmlScene)
-    return [views[name] for name in BESIDE if name in views]
-
-
-def show_registration(results: Any, opacity: float) -> None:
-    """The MRI in one view, the slide laid on it in the other."""
-    layouts = slicer.app.layoutManager()
-    if layouts is not None:
-        layouts.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
-        slicer.app.processEvents()  # the views get their size
-    registration.show(registration_views(), results, opacity)
 
 
 def start_placing(roi: Any) -> None:

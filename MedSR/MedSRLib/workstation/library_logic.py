@@ -15,8 +15,8 @@ from ..errors import InputError, MedSRError
 from ..io import dicom_window, formats
 from ..io.series import SeriesInfo, stem_of, suffix_of
 from ..scene.nodes import add_node
-from ..scene.samples import SLIDE as SLIDE_SAMPLE
-from ..scene.samples import SLIDE_GLAND, STILL, THORAX
+from ..scene.samples import STILL, THORAX
+from ..scene.samples_pairs import SLIDE as SLIDE_SAMPLE
 from .entries import OUTLINES, SLIDE, Entries, Entry
 from .library_ui import LibraryState, LibraryUI
 from .slide_loading import kind_of, load_outlines, load_slide
@@ -25,10 +25,10 @@ SAMPLES = Path(__file__).parents[2] / "Resources" / "SampleData"
 SAMPLE_LOOKS = {
     THORAX.file: ("CT sample", "mdi-lungs"),
     STILL.file: ("MR sample", "mdi-heart-outline"),
-    SLIDE_SAMPLE.file: ("Slide sample", "mdi-microscope"),
+    SLIDE_SAMPLE.slide: ("Slide sample", "mdi-microscope"),
 }
 """What ships, by file: (title, icon)."""
-SAMPLE_WITH = {SLIDE_SAMPLE.file: (SLIDE_GLAND.file,)}
+SAMPLE_WITH = {SLIDE_SAMPLE.slide: (SLIDE_SAMPLE.mri.file,)}
 """What is opened before a sample: the MRI's side of a slide."""
 logger = logging.getLogger(__name__)
 
