@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+EXIT_STATUS = pytest.StashKey[int]()
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +52,18 @@ def errors_shown(monkeypatch) -> list[str]:
     shown: list[str] = []
     monkeypatch.setattr(slicer, "errorDisplay", lambda text, **_: shown.append(text))
     return shown
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End at once, with the tests' own status: torch, VTK, Qt, OpenSlide and OpenCV in one process, as nothing but this run has them,
+    may crash while the interpreter takes them down, after the last test and the summary."""
+    status = config.stash.get(EXIT_STATUS, None)
+    if status is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
