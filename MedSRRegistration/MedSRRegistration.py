@@ -25,10 +25,10 @@ except ImportError:  # from the source tree, before Slicer has put the module Me
     sys.path.append(str(Path(__file__).resolve().parents[1] / "MedSR"))
 
 from MedSRLib.errors import InputError, MedSRError
-from MedSRLib.scene import nudge, registration_export, samples_pairs, slides
+from MedSRLib.scene import nudge, registration_export, registration_words, samples_pairs, slides
 from MedSRLib.scene.registration_jobs import RegisterJob
 from MedSRLib.scene.registration_results import RegistrationResults
-from MedSRLib.widgets import dependencies, file_lines, registration_card, registration_preview, slide_views
+from MedSRLib.widgets import dependencies, file_lines, registration_preview, slide_views
 from MedSRLib.widgets.slide_hand import HandSection, carries_slide, laid
 from MedSRLib.widgets.slide_result import ResultSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
@@ -240,9 +240,8 @@ class MedSRRegistrationWidget(TaskPage):
         self.result.look()
         for warning in results.facts["warnings"]:
             self.panel.warn(warning)
-        words, _colour = registration_card.GRADES[results.facts["grade"]]
         dice = results.facts["dice"]
-        said = _("Made {name}. {words}.").format(name=results.transform.GetName(), words=words)
+        said = _("Made {name}. {words}.").format(name=results.transform.GetName(), words=registration_words.grade_words(results.facts))
         return said + (f" Dice {dice:.3f}." if dice is not None else "")
 
     def _lay(self):

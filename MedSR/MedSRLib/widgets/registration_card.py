@@ -6,15 +6,11 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from ..scene.registration_export import MOVED
+from ..scene.registration_words import beware, grade_words
 
-GRADES = {
-    "good": ("Good", "#2e7d32"),
-    "doubtful": ("Doubtful: check it before use", "#e65100"),
-    "refused": ("Not to be believed", "#c62828"),
-}
-"""By grade: (words, colour)."""
-BY_HAND = ("Laid by hand, not scored", "#1565c0")
+COLOURS = {"good": "#2e7d32", "doubtful": "#e65100", "refused": "#c62828"}
+"""By grade; BY_HAND for none."""
+BY_HAND = "#1565c0"
 PIXEL_BY = {"given": " as given", "gland": " by the gland's size"}
 EMPTY = "<p>Nothing is registered yet.</p>"
 COLUMNS = (("Outline", "outline", None), ("Dice", "dice", 3), ("95 % distance, mm", "hausdorff95_mm", 1), ("Area, mm²", "area_mm2", 0))
@@ -23,10 +19,9 @@ COLUMNS = (("Outline", "outline", None), ("Dice", "dice", 3), ("95 % distance, m
 
 def html(facts: Mapping[str, Any], moved: int) -> str:
     """facts: of registration.json, {} for a slide that was laid by hand. moved: steps by hand since then."""
-    words, colour = GRADES.get(str(facts.get("grade", "")), BY_HAND)
-    head = f'<p><b style="color: {colour}">{escape(words)}</b>{_place(facts)}</p>'
-    said = [*facts.get("warnings", ()), *([MOVED] if facts and moved else [])]
-    return head + _table(facts.get("outlines") or ()) + _list(_sentence(text) for text in said)
+    colour = COLOURS.get(str(facts.get("grade", "")), BY_HAND)
+    head = f'<p><b style="color: {colour}">{escape(grade_words(facts))}</b>{_place(facts)}</p>'
+    return head + _table(facts.get("outlines") or ()) + _list(beware(facts, bool(moved)))
 
 
 def _place(facts: Mapping[str, Any]) -> str:
@@ -37,10 +32,6 @@ def _place(facts: Mapping[str, Any]) -> str:
     linear = f"Dice before bending {facts['dice_linear']:.3f}" if facts.get("warp") and facts.get("dice_linear") is not None else ""
     parts = (f"slice {facts['slice']}", f"orientation {facts['orientation']['chosen']}{sure}", pixel, linear)
     return "".join(f" · {escape(part)}" for part in parts if part)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _list(texts: Iterable[str]) -> str:

@@ -6,39 +6,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..scene import nudge
-from ..scene.registration_export import MOVED
+from ..scene.registration_words import beware, grade_words
 from .entries import Entry
 
-GRADES = {
-    "good": ("Good", "success", "mdi-check-circle"),
-    "doubtful": ("Doubtful: check it before use", "warning", "mdi-alert-circle"),
-    "refused": ("Not to be believed", "error", "mdi-close-circle"),
+LOOKS = {
+    "good": ("success", "mdi-check-circle"),
+    "doubtful": ("warning", "mdi-alert-circle"),
+    "refused": ("error", "mdi-close-circle"),
 }
-"""By grade: (words, colour, icon)."""
-UNSCORED = ("Laid by hand, not scored", "info", "mdi-hand-back-right-outline")
+"""By grade: (colour, icon)."""
+UNSCORED = ("info", "mdi-hand-back-right-outline")
 ZIP, TRANSFORM = "registration.zip", "transform.h5"
 
 
 def slide_card(entry: Entry) -> dict[str, Any]:
     """The card of a registration."""
     facts = entry.report
-    words, colour, icon = GRADES.get(str(facts.get("grade", "")), UNSCORED)
+    colour, icon = LOOKS.get(str(facts.get("grade", "")), UNSCORED)
     moved = bool(entry.registration and nudge.nudged(entry.registration.transform))
-    said = [_sentence(str(text)) for text in facts.get("warnings") or ()] + ([_sentence(MOVED)] if facts and moved else [])
     return {
         "name": entry.name,
-        "grade": {"words": words, "colour": colour, "icon": icon},
+        "grade": {"words": grade_words(facts), "colour": colour, "icon": icon},
         "facts": [{"label": k, "value": v} for k, v in _facts(facts).items() if v] if facts else [],
         "outlines": [_row(row) for row in facts.get("outlines") or ()],
         "why": "",
         "invented": "",
-        "warnings": said,
+        "warnings": beware(facts, moved),
         "links": _links(entry),
     }
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
