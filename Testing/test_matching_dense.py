@@ -55,7 +55,7 @@ def test_a_robust_affine_leaves_wrong_neighbours_out_and_does_not_believe_collap
     true = affine_warps.Parameters(True, 40.0, (3.0, 1.0), 0.05, 1.1).affine()
     moved = affine_warps.applied(true, points)
     moved[:20] = rng.uniform(-30, 30, (20, 2))
-    affine, count = matching_dense.robust(points, moved)
+    affine, count = matching_dense.robust(points, moved, 4.8)
     assert np.abs(affine - true).max() < 0.2 and 40 <= count <= 44
-    assert matching_dense.robust(points, moved * 0.2)[1] == 0
-    assert matching_dense.robust(points[:3], moved[:3])[1] == 0
+    assert matching_dense.robust(points, moved * 0.2, 4.8)[1] == 0
+    assert matching_dense.robust(points[:3], moved[:3], 4.8)[1] == 0

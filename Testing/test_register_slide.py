@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -300,3 +303,14 @@ def test_a_blank_slide_and_an_unreadable_one_are_refused_and_nothing_is_written(
         assert cli.main(["register-slide", mask, str(tmp_path / name), str(tmp_path / "new" / "out"), "--quiet"]) == 2
         assert re.search(says, capsys.readouterr().err)
         assert not (tmp_path / "new").exists()
+
+
+def test_of_a_slide_cut_short_the_command_says_one_sentence_and_nothing_else(sample_dir, root, tmp_path):
+    """In a process of its own: pytest's handlers would take what libraries log."""
+    whole = (sample_dir / "prostate_slide.ome.tif").read_bytes()
+    (tmp_path / "cut.ome.tif").write_bytes(whole[: len(whole) // 2])
+    given = [str(sample_dir / "prostate_slide_gland.nrrd"), str(tmp_path / "cut.ome.tif"), str(tmp_path / "out"), "--mpp", "38"]
+    command = [sys.executable, "-m", "MedSRLib", "register-slide", *given, "--quiet"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(root / "MedSR")}, capture_output=True, text=True)
+    assert done.returncode == 2 and not (tmp_path / "out").exists()
+    assert len(done.stderr.splitlines()) == 1 and "truncated or damaged" in done.stderr

@@ -2,7 +2,7 @@
 
 Each patch of the fixed picture shall be most like the moving picture's place where it truly lies, among all of that picture's places,
 and the other way round: InfoNCE (van den Oord et al. 2018, eq. 4) over places, symmetric. The pairs are those of slide_data, turned
-and mirrored no more than the views of matching_dense leave open.
+and mirrored no more than the views of matching_views leave open.
 """
 
 from __future__ import annotations
@@ -92,5 +92,5 @@ class FeatureMatching(L.LightningModule):
 def info_nce(logits: Tensor, inside: Tensor) -> Tensor:
     """logits (n, p, p), the diagonal true: −log of its share of each row and of each column, mean over the places `inside` (n, p)."""
     true = torch.arange(logits.shape[1], device=logits.device)
-    rows, columns = (F.cross_entropy(l[inside], true.expand(len(l), -1)[inside]) for l in (logits, logits.transpose(1, 2)))
+    rows, columns = (F.cross_entropy(side[inside], true.expand(len(side), -1)[inside]) for side in (logits, logits.transpose(1, 2)))
     return (rows + columns) / 2

@@ -1,46 +1,30 @@
 """A slide laid on MRI by the features of a trained network: mutual nearest neighbours, a robust affine through them, and again.
 
-The features of a vision transformer change when a picture is turned. So the slide is shown in 24 ways, turned by every 30 degrees and
-mirrored or not; the one that has most neighbours on one affine wins, is warped by it, and matched again: what is left is small then.
+The view that has most neighbours on one affine wins (training.matching_views). A patch is some 5 mm wide; so in the end each patch of
+the MRI is compared with the slide's at quarters of a patch around where it lies, and the affine fitted through the most alike.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import cv2
 import numpy as np
 
-from . import affine_warps, slide_data, volumes
+from . import affine_warps, matching_views, slide_data
 from .matching_methods import Found, Method
 from .registration_test_set import Case
-from .slide_sources import FIELD_MM, GLASS
+from .slide_sources import FIELD_MM
 
-TURN_DEGREES, ROUNDS = 30, 3
 SIDE = 256
-"""Pixels a side that the network is shown, of the field of FIELD_MM."""
-PATCH_MM = 16 * FIELD_MM / SIDE
-TOLERANCE_MM = PATCH_MM
-"""A neighbour this far from the affine still counts."""
+"""Pixels a side that the network is shown, of the field of FIELD_MM, if not said otherwise."""
+PATCH = 16
 SCALE = (0.6, 1.7)
 """Affines that stretch or shrink more than this in any direction are not believed."""
 FEW = 12
 """With fewer neighbours on the affine than this, a result is flagged; an affine through any three points has three."""
-
-
-def views() -> list[np.ndarray]:
-    """(2, 3) affines in mm, turned picture → slide, about the middle."""
-    draws = [affine_warps.Parameters(flip, angle, (0.0, 0.0), 0.0, 1.0) for flip in (False, True) for angle in range(0, 360, TURN_DEGREES)]
-    return [one.affine() for one in draws]
-
-
-def shown(rgb: np.ndarray, pixel_mm: float, affine: np.ndarray) -> np.ndarray:
-    """(SIDE, SIDE, 3) float32, 0 to 1: the slide where `affine` takes the places of a field of FIELD_MM."""
-    places = affine_warps.applied(affine, affine_warps.positions_mm((SIDE, SIDE), FIELD_MM / SIDE))
-    # Averaged to the size of the pixels that are read, or fine tissue would alias.
-    reduced = cv2.resize(rgb, None, fx=pixel_mm * SIDE / FIELD_MM, fy=pixel_mm * SIDE / FIELD_MM, interpolation=cv2.INTER_AREA)
-    step = rgb.shape[1] * pixel_mm / reduced.shape[1]
-    return slide_data.read(reduced, places, step, (GLASS,) * 3) / np.float32(255)
+QUARTERS, FINE_ROUNDS = 4, 2
 
 
 def neighbours(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,13 +35,13 @@ def neighbours(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mutual, forth[mutual]
 
 
-def robust(points: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, int]:
+def robust(points: np.ndarray, moved: np.ndarray, tolerance_mm: float) -> tuple[np.ndarray, int]:
     """(affine (2, 3), neighbours on it) by RANSAC, then least squares; the identity and 0 where there is none to be believed."""
     nothing = affine_warps.IDENTITY, 0
     if len(points) < 4:
         return nothing
     cv2.setRNGSeed(1)
-    affine, on = cv2.estimateAffine2D(points, moved, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE_MM, maxIters=2000)
+    affine, on = cv2.estimateAffine2D(points, moved, method=cv2.RANSAC, ransacReprojThreshold=tolerance_mm, maxIters=2000)
     if affine is None:
         return nothing
     scales = np.linalg.svd(affine[:, :2], compute_uv=False)
@@ -71,37 +55,50 @@ def features(module: Any, picture: np.ndarray, kind: str) -> np.ndarray:
     from MedSRLib.networks import matching
 
     with torch.inference_mode():
-        made = matching.directions(module.dense(slide_data.as_network(picture, SIDE)[None], kind))
+        made = matching.directions(module.dense(slide_data.as_network(picture, picture.shape[0])[None], kind))
     return made[0].flatten(1).T.numpy()
 
 
-def by_neighbours(module: Any) -> Method:
-    """module: a networks.SlideMatcher."""
+class Pair:
+    """MRI and slide of a case as the network sees them, `side` pixels a side: affines in mm, MRI → slide."""
+
+    def __init__(self, module: Any, case: Case, side: int) -> None:
+        self.module, self.slide, self.side = module, case.slide, side
+        self.patch_mm = PATCH * FIELD_MM / side
+        self.places = affine_warps.positions_mm((side // PATCH,) * 2, self.patch_mm).reshape(-1, 2)
+        self.fixed = features(module, matching_views.shown_mri(case, side), "mri")
+
+    def _moving(self, view: np.ndarray) -> np.ndarray:
+        return features(self.module, matching_views.shown(self.slide, view, self.side), "slide")
+
+    def matched(self, view: np.ndarray) -> tuple[np.ndarray, int]:
+        """(affine, neighbours on it), from the slide shown by `view`."""
+        here, there = neighbours(self.fixed, self._moving(view))
+        affine, count = robust(self.places[here], self.places[there], self.patch_mm)
+        return affine_warps.composed(view, affine), count
+
+    def finer(self, view: np.ndarray) -> np.ndarray:
+        """The affine through the most alike places at most a patch from where `view` has them; `view` where none is to be believed."""
+        steps = (np.arange(QUARTERS) - (QUARTERS - 1) / 2) * self.patch_mm / QUARTERS
+        shifts = [np.array(shift) for shift in itertools.product(steps, steps)]
+        shifted = [affine_warps.composed(view, np.column_stack([np.eye(2), shift])) for shift in shifts]
+        moving = np.concatenate([self._moving(one) for one in shifted])
+        there = np.concatenate([self.places + shift for shift in shifts])
+        inside = matching_views.tissue_at(self.slide, view, self.places)
+        apart = np.linalg.norm(self.places[inside, None] - there[None], axis=-1)
+        nearest = np.where(apart <= self.patch_mm, self.fixed[inside] @ moving.T, -1).argmax(1)
+        affine, count = robust(self.places[inside], there[nearest], self.patch_mm / 2)
+        return affine_warps.composed(view, affine) if count >= FEW else view
+
+
+def by_neighbours(module: Any, side: int = SIDE) -> Method:
+    """module: a networks.SlideMatcher. side: of the pictures that it learned from."""
 
     def find(case: Case) -> Found:
-        fixed = shown_mri(case)
-        fixed_features = features(module, fixed, "mri")
-        places = affine_warps.positions_mm((SIDE // 16,) * 2, PATCH_MM).reshape(-1, 2)
-
-        def matched(view: np.ndarray) -> tuple[np.ndarray, int]:
-            moving = features(module, shown(case.slide.rgb, case.slide.pixel_mm, view), "slide")
-            here, there = neighbours(fixed_features, moving)
-            affine, count = robust(places[here], places[there])
-            return affine_warps.composed(view, affine), count
-
-        affine, count = max((matched(view) for view in views()), key=lambda one: one[1])
-        for _ in range(ROUNDS - 1):
-            closer, again = matched(affine)
-            if again < count:
-                break
-            affine, count = closer, again
+        pair = Pair(module, case, side)
+        affine, count = matching_views.best(pair.matched)
+        for _ in range(FINE_ROUNDS):
+            affine = pair.finer(affine)
         return Found(affine, flagged=count < FEW)
 
     return find
-
-
-def shown_mri(case: Case) -> np.ndarray:
-    """(SIDE, SIDE) float32: the MRI on the same field; FIELD_MM or a little less is what it shows."""
-    image = volumes.normalised(case.fixed.astype(np.float32))
-    places = affine_warps.positions_mm((SIDE, SIDE), FIELD_MM / SIDE)
-    return slide_data.read(image, places, case.fixed_mm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ _PER_UNIT_UM = {2: 25400.0, 3: 10000.0, 4: 1000.0, 5: 1.0}
 """TIFF's ResolutionUnit (inch, centimetre; millimetre and micrometre are an extension) in micrometres."""
 FORMAT_ERRORS = (ValueError, KeyError, IndexError, RuntimeError, OSError, NotImplementedError, ElementTree.ParseError)
 """What tifffile and imagecodecs raise for a file that is not as it says."""
+
+# Of a damaged file tifffile also logs what it finds; without any handler Python would print that beside our own sentence.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def library(path: Path) -> Any:
