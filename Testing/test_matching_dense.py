@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from MedSRLib import registration_features
 from slide_textures import a_piece
 from torch.nn import functional as F
 
@@ -46,7 +47,7 @@ def test_a_blank_picture_has_no_neighbours_and_is_flagged():
 def test_neighbours_are_mutual():
     """The second of a and of b both like the first of the other side best, which like each other more."""
     a, b = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.9, -0.4359], [0.0, 1.0]])
-    assert [found.tolist() for found in matching_dense.neighbours(a, b)] == [[0, 2], [0, 2]]
+    assert [found.tolist() for found in registration_features.neighbours(a, b)] == [[0, 2], [0, 2]]
 
 
 def test_a_robust_affine_leaves_wrong_neighbours_out_and_does_not_believe_collapse():
@@ -55,7 +56,7 @@ def test_a_robust_affine_leaves_wrong_neighbours_out_and_does_not_believe_collap
     true = affine_warps.Parameters(True, 40.0, (3.0, 1.0), 0.05, 1.1).affine()
     moved = affine_warps.applied(true, points)
     moved[:20] = rng.uniform(-30, 30, (20, 2))
-    affine, count = matching_dense.robust(points, moved, 4.8)
+    affine, count = registration_features.robust(points, moved, 4.8)
     assert np.abs(affine - true).max() < 0.2 and 40 <= count <= 44
-    assert matching_dense.robust(points, moved * 0.2, 4.8)[1] == 0
-    assert matching_dense.robust(points[:3], moved[:3], 4.8)[1] == 0
+    assert registration_features.robust(points, moved * 0.2, 4.8)[1] == 0
+    assert registration_features.robust(points[:3], moved[:3], 4.8)[1] == 0

@@ -44,7 +44,7 @@ def covered(batch: dict[str, Any], places: Tensor) -> Tensor:
 
 
 class FeatureMatching(L.LightningModule):
-    """network: slide_matcher; its extractors are trained, its regression is left as it began. extractors: files of weights that
+    """network: of networks.FEATURE_NAMES; its extractors are trained, all else is left as it began. extractors: files of weights that
     training.dino left, for "mri" and "slide"; none is from scratch. temperature: of the similarities. Batches are those of
     slide_data.MatchingPairs.
     """
@@ -58,7 +58,8 @@ class FeatureMatching(L.LightningModule):
         self.network = networks.build(network, **(arguments or {}))
         for kind, path in (extractors or {}).items():
             self.network.extractors[kind].load_state_dict(dino.published_weights(Path(path)))
-        self.network.regression.requires_grad_(False)
+        for name, weights in self.network.named_parameters():
+            weights.requires_grad_(name.startswith("extractors."))
 
     def alike(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Similarities (n, p, p) of each fixed patch with the true place of each, and which patches lie in tissue and in both pictures."""

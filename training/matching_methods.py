@@ -139,10 +139,17 @@ def networks(names: list[str]) -> dict[str, tuple[Method, str]]:
 
 
 def neighbours(names: list[str]) -> dict[str, tuple[Method, str]]:
-    """LABEL=CHECKPOINT of a slide_matcher → mutual nearest neighbours of its features (training.matching_dense), and its sha256."""
-    from .matching_dense import by_neighbours
+    """LABEL=CHECKPOINT of networks.FEATURE_NAMES → mutual nearest neighbours of its features (training.matching_dense), alone, and as
+    the start of the engine's fit and of mutual information; and its sha256."""
+    from . import matching_dense
 
-    return {label: (by_neighbours(_module(path), side), _sha256(path)) for label, path, side in _checkpoints(names)}
+    ways = {"": matching_dense.by_neighbours, ", then pictures": matching_dense.then_pictures,
+            ", then mutual information": matching_dense.then_mutual_information}  # fmt: skip
+    found: dict[str, tuple[Method, str]] = {}
+    for label, path, _ in _checkpoints(names):
+        module = _module(path)
+        found |= {label + words: (way(module), _sha256(path)) for words, way in ways.items()}
+    return found
 
 
 def _checkpoints(names: list[str]) -> list[tuple[str, Path, int]]:

@@ -10,26 +10,21 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from MedSRLib import registration_features
 
 from . import affine_warps, slide_data, volumes
 from .registration_test_set import Case
 from .slide_sources import FIELD_MM, GLASS, Picture
 
-TURN_DEGREES, ROUNDS = 30, 3
+ROUNDS = 3
 
 Matched = Callable[[np.ndarray], tuple[np.ndarray, float]]
 """(2, 3) affine in mm, view → slide, that the slide is shown by → (a better one, its score)."""
 
 
-def views() -> list[np.ndarray]:
-    """(2, 3) affines in mm, turned picture → slide, about the middle."""
-    draws = [affine_warps.Parameters(flip, angle, (0.0, 0.0), 0.0, 1.0) for flip in (False, True) for angle in range(0, 360, TURN_DEGREES)]
-    return [one.affine() for one in draws]
-
-
 def best(matched: Matched) -> tuple[np.ndarray, float]:
     """(affine, score) of the view that scores highest, matched again from there as long as that does not score less."""
-    affine, score = max((matched(view) for view in views()), key=lambda one: one[1])
+    affine, score = max((matched(view) for view in registration_features.views(np.zeros(2))), key=lambda one: one[1])
     for _ in range(ROUNDS - 1):
         closer, again = matched(affine)
         if again < score:

@@ -23,8 +23,6 @@ EACH = 2
 """Candidates of each orientation that are refined; the better one goes on to the finest resolution."""
 FINEST_MM = 0.1
 """Finer slides are averaged to this first: nothing smaller shows on MRI."""
-MARGIN_MM = 15.0
-"""Of the MRI around a given gland that is searched."""
 LEAST_ALIKE, LEAST_EXPLAINED, LEAST_LEAD, LEAST_OVERLAP, LEAST_INSIDE = 0.65, 0.3, 1.6, 0.6, 0.8
 """Below these a result is doubted: share of the tissue explained, R² over all of it, score over that of the best other flip, Dice with a
 given gland, share of the tissue within the MRI. Chosen on pseudo-MRIs of the training slides: right pairs had at least 0.70, 0.37 and
@@ -102,7 +100,7 @@ def _prepared(
     offset = np.zeros(2)
     image = np.ascontiguousarray(mri, np.float32)
     if gland is not None:
-        image, gland, offset = _around(image, gland, mri_mm)
+        image, gland, offset = pictures.around(image, gland, mri_mm)
     shares, inside, pixel_mm = _slide(slide, tissue, slide_mm)
     return (image, mri_mm, shares, inside, pixel_mm, gland), offset
 
@@ -114,17 +112,6 @@ def _check(mri: np.ndarray, slide: np.ndarray, tissue: np.ndarray, gland: np.nda
         raise InputError("a mask is empty", fix="check the slide's tissue and the gland's mask")
     if not np.isfinite(mri).all() or np.ptp(mri) == 0:
         raise InputError("the MRI slice is constant or holds values that are not finite", fix="choose another slice")
-
-
-def _around(mri: np.ndarray, gland: np.ndarray, mri_mm: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both cut to the gland and a margin, and where the cut's middle lies in mm."""
-    boxes = []
-    for axis, mm in ((1, mri_mm[1]), (0, mri_mm[0])):
-        found, margin = np.flatnonzero(gland.any(axis)), round(MARGIN_MM / mm)
-        boxes.append((max(found[0] - margin, 0), min(found[-1] + 1 + margin, gland.shape[1 - axis])))
-    (y0, y1), (x0, x1) = boxes
-    middle = [(a + b - n) / 2 * mm for (a, b), n, mm in ((boxes[1], mri.shape[1], mri_mm[0]), (boxes[0], mri.shape[0], mri_mm[1]))]
-    return np.ascontiguousarray(mri[y0:y1, x0:x1]), gland[y0:y1, x0:x1], np.array(middle)
 
 
 def _slide(slide: np.ndarray, tissue: np.ndarray, slide_mm: float) -> tuple[np.ndarray, np.ndarray, float]:

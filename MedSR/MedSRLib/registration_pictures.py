@@ -14,6 +14,8 @@ SLOW_MM = 5.0
 """Standard deviation in mm of what counts as slow: the coil's field, and the mean brightness of a neighbourhood, say nothing."""
 QUIET = 0.1
 """Share of the usual local contrast that is added to each, so that noise in an empty part does not grow."""
+MARGIN_MM = 15.0
+"""Of the MRI around a given gland that is searched."""
 CHANNELS = 4
 """OpenCV reads at most so many at once."""
 
@@ -25,6 +27,17 @@ def opencv():
     except ImportError as error:
         raise DependencyError("registration by pictures needs OpenCV", fix="install opencv-python-headless") from error
     return cv2
+
+
+def around(mri: np.ndarray, gland: np.ndarray, mri_mm: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both cut to the gland and a margin, and where the cut's middle lies in mm."""
+    boxes = []
+    for axis, mm in ((1, mri_mm[1]), (0, mri_mm[0])):
+        found, margin = np.flatnonzero(gland.any(axis)), round(MARGIN_MM / mm)
+        boxes.append((max(found[0] - margin, 0), min(found[-1] + 1 + margin, gland.shape[1 - axis])))
+    (y0, y1), (x0, x1) = boxes
+    middle = [(a + b - n) / 2 * mm for (a, b), n, mm in ((boxes[1], mri.shape[1], mri_mm[0]), (boxes[0], mri.shape[0], mri_mm[1]))]
+    return np.ascontiguousarray(mri[y0:y1, x0:x1]), gland[y0:y1, x0:x1], np.array(middle)
 
 
 def places(shape: tuple[int, int], pixel_mm: tuple[float, float]) -> np.ndarray:

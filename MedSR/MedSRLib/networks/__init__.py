@@ -16,7 +16,9 @@ CT_NAMES = (*CYCLE_NAMES, "ct_super_resolver")
 """forward: (n, slices, h, w) → (n, 1, 8h, 8w), both (HU + 1000) / 1000; attributes factor, slices, enlarged_input."""
 MATCHER_NAMES = ("slide_matcher", "prosregnet")
 """forward: fixed and moving picture → θ (n, 2, 3), positions as in matching.py; dense(picture, "mri" or "slide") → features."""
-NAMES = (*SLICE_NAMES, *CT_NAMES, *MATCHER_NAMES, "dino_vit", "patch_discriminator", "degrader")
+FEATURE_NAMES = (*MATCHER_NAMES, "place_features")
+"""dense(picture, "mri" or "slide") → features of each place."""
+NAMES = (*SLICE_NAMES, *CT_NAMES, *FEATURE_NAMES, "dino_vit", "patch_discriminator", "degrader")
 
 
 def build(name: str, **arguments: Any) -> nn.Module:

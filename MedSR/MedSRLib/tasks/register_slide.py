@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TITLE = "Register slide to MRI"
 VERB = "register-slide"
 SUMMARY = "Lay a histology slide on its MRI slice: transform, outlines as labels on the MRI, fused image, Dice."
-METHODS = ("auto", "pictures", "mask")
+METHODS = ("auto", "pictures", "features", "mask")
 ORIENTATIONS = ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270")
 """f mirrors the slide left to right first; then it is turned clockwise by so many degrees, as seen beside the MRI's usual view."""
 LANDMARK_USES = ("start", "correction")
@@ -61,8 +61,8 @@ class Options:
 
     method: str = option(
         "auto",
-        "pictures compares what slide and MRI show, mask lays the gland's outline on the gland's mask; auto takes what is there, both "
-        "where both are.",
+        "pictures compares what slide and MRI show; features finds the place by a learned model (PyTorch), then compares the pictures from "
+        "there; mask lays the gland's outline on the gland's mask; auto takes pictures or mask, both where both are.",
         choices=METHODS,
     )
     slice: int = option(-1, "The MRI slice, counted from 0; -1 searches all that hold enough of the gland.", minimum=-1, maximum=9999)

@@ -25,7 +25,7 @@ from . import slide_landmarks, slide_outputs
 from .register_slide import Options, Paths, Result
 from .slide_gate import Verdict, doubted, judge
 from .slide_input import MriSide, SlideSide, mri_side, slide_side
-from .slide_place import place, started, way
+from .slide_place import BY_PICTURES, place, started, way
 from .slide_pyramid import FusedSlide, fused_grid
 from .slide_search import Found
 
@@ -88,7 +88,7 @@ def _result(
     mirrored = (found.fit.orientation[0] == "f") != (np.linalg.det(placement.plane.view) < 0)
     verdict = judge(placement.in_plane, straight["dice"], mirrored, scale_known, jacobian)
     if found.match is not None and not found.warnings:
-        doubted(verdict, found.match, by == "pictures")
+        doubted(verdict, found.match, by in BY_PICTURES)
     if verdict.refusals and not options.accept_any:
         fix = "check that slide, slice and mask belong together, or give {orientation}, {mpp} or landmarks"
         raise InputError("no believable place for the slide was found: " + "; ".join(verdict.refusals), where="slide", fix=fix)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from .. import registration
+from .. import models, registration, registration_features
 from ..errors import InputError
 from ..geometry_plane import Window
 from ..geometry_slice import SlicePlane, slice_plane, slide_frame
@@ -73,7 +74,7 @@ def look(mri: MriSide, side: SlideSide, options: Options, start: tuple[int, np.n
     slices = _slices(mri, shown, options, progress.part(0, 0.7))
     plane = slice_plane(mri.volume, max(slices, key=slices.__getitem__))
     progress(0.7, f"Slice {plane.index}: refining each orientation")
-    seen = _seen(_match(mri, shown, plane, None, _allowed(options, plane)), plane, shown, slices)
+    seen = _seen(_best(mri, shown, plane, options), plane, shown, slices)
     best = ", ".join(f"{name} {score:.0f}" for name, score in sorted(seen.orientations.items(), key=lambda item: -item[1]))
     progress(1.0, f"Orientations by the pictures: {best}")
     return seen
@@ -97,20 +98,37 @@ def _glances(mri: MriSide, shown: Picture, slices: Sequence[int], options: Optio
     found = {}
     for number, index in enumerate(slices):
         progress(number / len(slices), f"Slice {index} by the pictures")
-        image, plane = np.asarray(mri.volume.array[index]), slice_plane(mri.volume, index)
-        if np.ptp(image) == 0:
-            continue
-        gland = None if mri.mask is None else mri.mask[index]
-        given = image, plane.spacing_mm, shown.rgb, shown.pixel_mm, shown.tissue, gland
-        found[index] = registration.glance(*given, orientations=_allowed(options, plane))
+        plane = slice_plane(mri.volume, index)
+        if np.ptp(mri.volume.array[index]) > 0:
+            found[index] = registration.glance(*_given(mri, shown, plane), orientations=_allowed(options, plane))
     return found
 
 
-def _match(mri: MriSide, shown: Picture, plane: SlicePlane, start: np.ndarray | None, allowed: Collection[str]) -> registration.Match:
-    image = np.asarray(mri.volume.array[plane.index])
+def _given(mri: MriSide, shown: Picture, plane: SlicePlane) -> tuple[Any, ...]:
+    """What registration.match takes first: MRI slice, its pixel, slide, its pixel, tissue, gland."""
     gland = None if mri.mask is None else mri.mask[plane.index]
-    given = image, plane.spacing_mm, shown.rgb, shown.pixel_mm, shown.tissue, gland
-    return registration.match(*given, start=start, orientations=allowed)
+    return np.asarray(mri.volume.array[plane.index]), plane.spacing_mm, shown.rgb, shown.pixel_mm, shown.tissue, gland
+
+
+def _best(mri: MriSide, shown: Picture, plane: SlicePlane, options: Options) -> registration.Match:
+    """By the pictures, from everywhere or from where the features say."""
+    allowed = _allowed(options, plane)
+    if options.method != "features":
+        return _match(mri, shown, plane, None, allowed)
+    placed = _placed(mri, shown, plane, allowed)
+    match = _match(mri, shown, plane, placed.affine, ())
+    doubts = match.doubts + registration_features.doubts(placed)
+    scores = {name: float(count) for name, count in placed.scores.items()}
+    return replace(match, scores=scores, lead=placed.lead, doubts=doubts)
+
+
+def _placed(mri: MriSide, shown: Picture, plane: SlicePlane, allowed: Collection[str]) -> registration_features.Placed:
+    module = models.build(models.default_of("register_slide", instead="take the {method} pictures").id)
+    return registration_features.place(*_given(mri, shown, plane), orientations=allowed, module=module)
+
+
+def _match(mri: MriSide, shown: Picture, plane: SlicePlane, start: np.ndarray | None, allowed: Collection[str]) -> registration.Match:
+    return registration.match(*_given(mri, shown, plane), start=start, orientations=allowed)
 
 
 def _middle(plane: SlicePlane) -> np.ndarray:

@@ -20,6 +20,8 @@ from .slide_pictures import Seen, look
 from .slide_search import Found, on_slice, search
 
 UNTOLD = "the pictures do not say which way round the slide lies, the outlines decided: "
+BY_PICTURES = ("pictures", "features")
+"""Methods that compare two pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,11 @@ class Start:
 
 
 def way(options: Options, paths: Paths, mri: MriSide) -> str:
-    """ "given", "pictures", "mask" or "both". Raises InputError where what a method needs is missing."""
+    """ "given", "pictures", "features", "mask" or "both". Raises InputError where what a method needs is missing."""
     if paths.transform is not None and options.transform_as == "result":
         return "given"
     pictured, name = mri.picture and not is_outlines(paths.slide), str(mri.volume.meta.get("name", "MRI"))
-    if options.method == "pictures" and not pictured:
+    if options.method in BY_PICTURES and not pictured:
         what = "the slide is outlines alone" if mri.picture else "the MRI is a mask alone"
         raise InputError(f"{what}, so there are no two pictures to compare", where="{method}", fix="give both pictures, or choose mask")
     if mri.mask is None and (options.method == "mask" or not pictured):
@@ -85,7 +87,7 @@ def place(by: str, gland: Outline, mri: MriSide, side: SlideSide, options: Optio
     if by == "mask":
         return _named(search(gland, mri, options, None if start is None else start.in_plane, progress), start)
     seen = look(mri, side, options, None if start is None else (start.index, start.in_plane), progress.part(0, 0.9))
-    if by == "pictures":
+    if by in BY_PICTURES:
         return _seen(gland, mri, seen, options, start)
     return _both(gland, mri, seen, options, start, progress.part(0.9, 1))
 
@@ -111,14 +113,18 @@ def _named(found: Found, start: Start | None) -> Found:
     return found if start is None else replace(found, decided=start.said_by)
 
 
+def _asked(options: Options) -> str:
+    return "features" if options.method == "features" else "pictures"
+
+
 def _decider(options: Options, start: Start | None) -> str:
-    return start.said_by if start is not None else "pictures" if options.orientation == "auto" else "given"
+    return start.said_by if start is not None else _asked(options) if options.orientation == "auto" else "given"
 
 
 def _seen(gland: Outline, mri: MriSide, seen: Seen, options: Options, start: Start | None) -> Found:
     """By the pictures alone: a mask on the MRI bounds the search, and is scored."""
     fit, decided = _fit(gland, mri, seen.in_plane, seen.plane.index), _decider(options, start)
-    sure = decided != "pictures" or not seen.match.doubts
+    sure = decided != _asked(options) or not seen.match.doubts
     fixed = on_slice(mri, seen.plane.index)
     return Found(fit, seen.plane, fixed, seen.slices, seen.orientations, sure, decided, "pictures", seen.match)
 

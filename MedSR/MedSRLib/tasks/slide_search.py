@@ -27,7 +27,7 @@ class Found:
     pictures decided their score, of each that was tried.
 
     determined: whether something other than the overlap says which way round the slide lies. decided: what said it: "given",
-    "landmarks", "transform", "pictures" or "overlap". placed: what the affine follows: "masks", "pictures" or "transform".
+    "landmarks", "transform", "pictures", "features" or "overlap". placed: what the affine follows: "masks", "pictures" or "transform".
     match: what the pictures said, where they were asked. warnings: sentences.
     """
 
