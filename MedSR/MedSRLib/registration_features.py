@@ -125,14 +125,15 @@ def robust(points: np.ndarray, moved: np.ndarray, tolerance_mm: float) -> tuple[
 
 
 def features(module: Any, picture: np.ndarray, kind: str) -> np.ndarray:
-    """picture (h, w) or (h, w, 3), about 0 to 1 → (places, d), row by row, of length 1, the mean over the picture taken away."""
+    """picture (h, w) or (h, w, 3), about 0 to 1 → (places, d), row by row, of length 1, the mean over the picture taken away: it says nothing of a place, and differs between the
+    two networks."""
     import torch
-
-    from .networks import matching
 
     given = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(picture).transpose(2, 0, 1), np.float32))
     with torch.inference_mode():
-        return matching.directions(module.dense(given[None], kind))[0].flatten(1).T.numpy()
+        found = module.dense(given[None], kind)[0].flatten(1).T.numpy()
+    found = found - found.mean(0)
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
 class _Pair:
