@@ -44,6 +44,7 @@ WORDS = {
     "methodComboBox": {
         "auto": _("By what there is: pictures, masks"),
         "pictures": _("What both pictures show"),
+        "features": _("Learned features, then what both pictures show"),
         "mask": _("Gland outlines"),
     },
     "orientationComboBox": {
@@ -101,7 +102,7 @@ class MedSRRegistrationParameterNode:
     registration: vtkMRMLLinearTransformNode
     fusedPath: str = ""
     exportPath: str = ""
-    method: Annotated[str, Choice(["auto", "pictures", "mask"])] = "auto"
+    method: Annotated[str, Choice(["auto", "pictures", "features", "mask"])] = "auto"
     slice: Annotated[int, WithinRange(-1, 9999)] = -1
     slide_slice: Annotated[int, WithinRange(-1, 9999)] = -1
     mpp_um: Annotated[float, WithinRange(0.0, 100000.0)] = 0.0
@@ -297,9 +298,15 @@ class MedSRRegistrationLogic(TaskPageLogic):
 
     @staticmethod
     def ensure_libraries(parameters) -> None:
-        """Offer what reads slides, where the slide is a picture; outlines alone need nothing. Raises DependencyError."""
+        """Offer what reads slides, where the slide is a picture, and what the learned features need; outlines alone need nothing.
+
+        Raises DependencyError.
+        """
         if registration_preview.is_picture(registration_preview.slide_of(parameters)):
             dependencies.ensure(RESOURCES / "requirements-slides.txt", "MedSR")
+        if parameters.method == "features":
+            dependencies.ensure(RESOURCES / "requirements.txt", "MedSR")
+            dependencies.ensure_torch()
 
     @staticmethod
     def options(parameters) -> dict:

@@ -56,7 +56,8 @@ def test_tissue_of_the_grid_covers_the_patches_within_it():
     assert torch.equal(feature_matching.covered(batch, places)[0], places[:, 0] < 0)
 
 
-ARGUMENTS = {"size": "compact", "side": 64, "grid": 12}
+VIT = {"network": "slide_matcher", "arguments": {"size": "compact", "side": 64, "grid": 12}}
+CNN = {"network": "place_features", "arguments": {"width": 8}}
 
 
 def pairs(**ranges):
@@ -68,17 +69,18 @@ def pairs(**ranges):
 
 def test_unlearned_features_are_alike_where_the_truth_says_and_not_beside_it():
     """Shifts of whole patches (6.4 mm) would be found by all; those drawn are of any size, with nothing turned or stretched."""
-    module = feature_matching.FeatureMatching(arguments=ARGUMENTS)
+    module = feature_matching.FeatureMatching(**CNN)
     module.network.dense = Brightness().dense
     alike, inside = module.alike(pairs(rotation_degrees=0.0, shear=0.0, scale=0.0))
     own, beside = (alike.diagonal(shift, 1, 2)[inside[:, : 144 - shift]].mean().item() for shift in (0, 5))
     assert inside.sum() > 20 and own > beside + 0.3
 
 
-def test_a_short_run_learns_and_leaves_the_regression_alone(tmp_path):
+@pytest.mark.parametrize("given", [VIT, CNN])
+def test_a_short_run_learns_and_leaves_all_but_the_features_alone(tmp_path, given):
     torch.manual_seed(1)
-    module, batch = feature_matching.FeatureMatching(arguments=ARGUMENTS, learning_rate=3e-4, warm_up=1), pairs(rotation_degrees=10.0)
-    regression = [p.clone() for p in module.network.regression.parameters()]
+    module, batch = feature_matching.FeatureMatching(**given, learning_rate=3e-4, warm_up=1), pairs(rotation_degrees=10.0)
+    others = {k: p.clone() for k, p in module.network.named_parameters() if not k.startswith("extractors.")}
 
     def loss():
         with torch.no_grad():
@@ -88,4 +90,4 @@ def test_a_short_run_learns_and_leaves_the_regression_alone(tmp_path):
     before, quiet = loss(), {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     L.Trainer(max_steps=8, accelerator="cpu", default_root_dir=tmp_path, **quiet).fit(module, DataLoader([batch], batch_size=None))
     assert loss() < before - 0.1
-    assert all(torch.equal(a, b) for a, b in zip(regression, module.network.regression.parameters(), strict=True))
+    assert all(torch.equal(p, others[k]) for k, p in module.network.named_parameters() if k in others)

@@ -50,7 +50,7 @@ class FeatureMatching(L.LightningModule):
     """
 
     def __init__(
-        self, network: str = "slide_matcher", arguments: dict[str, Any] | None = None, extractors: dict[str, str] | None = None,
+        self, network: str = "place_features", arguments: dict[str, Any] | None = None, extractors: dict[str, str] | None = None,
         temperature: float = 0.07, learning_rate: float = 3e-4, warm_up: int = 100,
     ) -> None:  # fmt: skip
         super().__init__()

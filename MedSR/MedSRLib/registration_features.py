@@ -125,8 +125,10 @@ def robust(points: np.ndarray, moved: np.ndarray, tolerance_mm: float) -> tuple[
 
 
 def features(module: Any, picture: np.ndarray, kind: str) -> np.ndarray:
-    """picture (h, w) or (h, w, 3), about 0 to 1 → (places, d), row by row, of length 1, the mean over the picture taken away: it says nothing of a place, and differs between the
-    two networks."""
+    """picture (h, w) or (h, w, 3), about 0 to 1 → (places, d), row by row, of length 1.
+
+    The mean over the picture is taken away: it says nothing of a place, and differs between the two networks.
+    """
     import torch
 
     given = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(picture).transpose(2, 0, 1), np.float32))
