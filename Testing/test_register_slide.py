@@ -234,6 +234,8 @@ def test_the_gate_grades_by_scale_stretch_overlap_turning_over_and_folding():
     assert judge(np.diag([1.3, 1.3, 1]), 0.96, False, True, None).grade == "doubtful"
     assert judge(np.diag([0.5, 0.5, 1]), 0.96, False, True, None).grade == "refused"
     assert judge(np.diag([1.7, 0.6, 1]), 0.96, False, True, None).grade == "refused"
+    assert judge(np.diag([1.25, 0.8, 1]), 0.96, False, True, None).grade == "doubtful"
+    assert judge(np.diag([1.1, 0.9, 1]), 0.96, False, True, None).grade == "good"
     assert judge(fine, 0.7, False, True, None).grade == "refused"
     assert judge(np.diag([-1.0, 1, 1]), 0.96, False, True, None).grade == "refused"
     assert judge(np.diag([-1.0, 1, 1]), 0.96, True, True, None).grade == "good"

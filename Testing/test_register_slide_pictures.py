@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from MedSRLib import cli, jobs, tissue
-from MedSRLib.errors import Cancelled, InputError, OptionError
+from MedSRLib.errors import Cancelled, DependencyError, InputError, OptionError
 from MedSRLib.geometry_slice import slice_plane
 from MedSRLib.io import formats, outline_geojson, transforms
 from MedSRLib.io.outline_trace import polygons_of
@@ -243,3 +244,20 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(known, by_pictures, tmp_
         signal.signal(signal.SIGXFSZ, handler)
     assert "disk is full" in capsys.readouterr().err
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.slow
+def test_learned_features_find_the_place_too_and_say_how_many_places_agree(known):
+    pytest.importorskip("torch")
+    made = register_slide(known.mri, Options(mpp_um=MPP, method="features", slice=SLICE), slide=known.slide)
+    facts = made.registration
+    assert known.error(made) < 0.02 and facts["grade"] == "good" and facts["method"] == "features"
+    assert facts["orientation"]["chosen"] == "f90" and facts["orientation"]["decided_by"] == "features"
+    scores = facts["orientation"]["scores"]
+    assert scores["f90"] >= 12 and scores["f90"] > 1.3 * max(scores[name] for name in ORIENTATIONS if name[0] == "r")
+
+
+def test_without_pytorch_the_features_say_what_else_to_take(known, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(DependencyError, match="needs PyTorch.*use a {method} that needs no model"):
+        register_slide(known.mri, Options(mpp_um=MPP, method="features", slice=SLICE), slide=known.slide)

@@ -10,8 +10,9 @@ from ..registration import Match
 
 SCALE = (1.25, 1.6)
 """Times larger or smaller than the slide's own pixel size says: doubtful, refused. Fixed tissue shrinks by 5 to 20 %."""
-STRETCH = (1.7, 2.5)
-"""Longest over shortest scale: a slide is seldom stretched more in one direction than in the other."""
+STRETCH = (1.4, 2.5)
+"""Longest over shortest scale. A gland pressed flat by an endorectal coil, or masks of different shapes, ask for more than a slide's own
+shrinking does: such a fit may be right, and is to be looked at. The pictures' own fit stops at the first limit."""
 OVERLAP = (0.9, 0.75)
 """Dice of the gland: below the first doubtful, below the second refused."""
 JACOBIAN = (0.25, 0.0)
