@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_STATUS = pytest.StashKey[int]()
+pytest.register_assert_rewrite("bad_files")
+"""Helpers whose asserts show their values, as those of test files do."""
 
 
 @pytest.fixture(scope="session")
