@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_STATUS = pytest.StashKey[int]()
-pytest.register_assert_rewrite("bad_files")
+pytest.register_assert_rewrite("bad_files", "dicom_headers")
 """Helpers whose asserts show their values, as those of test files do."""
 
 
