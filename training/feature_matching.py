@@ -92,5 +92,5 @@ class FeatureMatching(L.LightningModule):
 def info_nce(logits: Tensor, inside: Tensor) -> Tensor:
     """logits (n, p, p), the diagonal true: −log of its share of each row and of each column, mean over the places `inside` (n, p)."""
     true = torch.arange(logits.shape[1], device=logits.device)
-    rows, columns = (F.cross_entropy(l[inside], true.expand(len(l), -1)[inside]) for l in (logits, logits.transpose(1, 2)))
+    rows, columns = (F.cross_entropy(scores[inside], true.expand(len(scores), -1)[inside]) for scores in (logits, logits.transpose(1, 2)))
     return (rows + columns) / 2
