@@ -1,4 +1,7 @@
-"""Fixtures that every test file may use."""
+"""Fixtures that every test file may use.
+
+Those of one subject stand in a helper (`page_medsr`, `ct_scans`, …); a test file takes them by name, as pytest looks for them there.
+"""
 
 from __future__ import annotations
 
