@@ -1,4 +1,7 @@
-"""Fixtures that every test file may use."""
+"""Fixtures that every test file may use.
+
+Those of one subject stand in a helper (`page_medsr`, `ct_scans`, …); a test file takes them by name, as pytest looks for them there.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_STATUS = pytest.StashKey[int]()
+pytest.register_assert_rewrite("bad_files", "dicom_headers")
+"""Helpers whose asserts show their values, as those of test files do."""
 
 
 @pytest.fixture(scope="session")

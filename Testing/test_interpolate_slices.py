@@ -1,41 +1,22 @@
-"""The task on real data and on made-up stacks: what stays, what is refused, what is said."""
+"""What the task makes, of real data and made-up stacks: methods, box, values, types, frames, labels, grids."""
 
 from __future__ import annotations
-
-import json
-import threading
-import time
-from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import thick_stacks
 from MedSRLib import geometry
-from MedSRLib.errors import Cancelled, InputError, OptionError
+from MedSRLib.errors import InputError
 from MedSRLib.io import formats
-from MedSRLib.run import Progress, run_lanes
-from MedSRLib.tasks import slice_choice, slice_engine, slice_methods
+from MedSRLib.run import Progress
+from MedSRLib.tasks import slice_engine, slice_methods
 from MedSRLib.tasks.interpolate_slices import Options, interpolate_slices
-from MedSRLib.tasks.slice_candidates import Candidate
-from MedSRLib.tasks.synthesis import Synthesis
 from MedSRLib.volume import Volume
+from thick_stacks import SHEARED, a_stack
 
+a_heart = thick_stacks.a_heart
 METHODS = ("linear", "bspline", "lanczos", "flow")
-
-
-@pytest.fixture
-def a_heart(sample_dir) -> Volume:
-    """The shipped pig heart, a corner of it: 6 slices of 72×80 pixels."""
-    volume = formats.read(sample_dir / "pig_cine_ed.nrrd")[0]
-    return volume.with_(array=volume.array[4:10, 60:132, 60:140])
-
-
-def a_stack(dtype=np.int16, n=5, **more) -> Volume:
-    """A blob that wanders through n slices of 4 mm."""
-    z, y, x = np.mgrid[:n, :32, :36].astype(float)
-    values = 100 * np.exp(-((x - 14 - z) ** 2 + (y - 15) ** 2) / 60) + 5 * np.sin(x + y)
-    return Volume(values.astype(dtype), (1, 1, 4), **more)
 
 
 def itk_resampled(volume: Volume, spacing: float, slices: int, interpolator: int) -> np.ndarray:
@@ -151,107 +132,12 @@ def test_a_missing_slice_is_said_and_filled_at_its_true_place(method):
     assert wrong < 0.5 * np.abs(full.array[2] - full.array[3]).mean()
 
 
-def test_lanczos_refuses_uneven_slices():
-    with pytest.raises(OptionError, match="evenly"):
-        interpolate_slices((a_stack(positions_mm=(0, 4, 9, 12, 16)),), Options(spacing_mm=1, method="lanczos"))
-
-
 def test_frames_are_interpolated_one_by_one_by_one_method(a_heart):
     brighter = a_heart.with_(array=a_heart.array + np.array(100, a_heart.array.dtype))
     result = interpolate_slices((a_heart, brighter), Options(factor=2, method="auto"))
     assert len(result.volume) == len(result.fidelity) == 2 and result.report["frames"] == 2
     alone = interpolate_slices((brighter,), Options(factor=2, method=result.report["method"])).volume[0]
     assert np.array_equal(result.volume[1].array, alone.array)
-
-
-def test_frames_that_do_not_belong_together_are_refused():
-    with pytest.raises(InputError, match="elsewhere"):
-        interpolate_slices((a_stack(), a_stack(origin_mm=(9, 0, 0))), Options(factor=2))
-    even, uneven = a_stack(), a_stack(positions_mm=tuple(a_stack().slice_positions_mm + [0, 1, 0, 0, 0]))
-    with pytest.raises(InputError, match="elsewhere"):  # the same box, an inner slice elsewhere
-        interpolate_slices((even, uneven), Options(factor=2))
-    with pytest.raises(InputError, match="size or type"):
-        interpolate_slices((a_stack(), a_stack(np.uint8)), Options(factor=2))
-
-
-@pytest.mark.parametrize("method", ["auto", "lanczos", "bspline"])
-@pytest.mark.parametrize("flat", [0, 1])
-def test_a_constant_frame_stays_constant_and_is_named(a_heart, method, flat):
-    """One empty frame does not cost the others; an acquired one is interpolated as it would be alone."""
-    frames = [a_heart, a_heart.with_(array=a_heart.array[::-1].copy())]
-    frames.insert(flat, a_heart.with_(array=np.full_like(a_heart.array, 321)))
-    result = interpolate_slices(frames, Options(factor=3, method=method))
-    assert np.all(result.volume[flat].array == 321) and np.all(result.fidelity[flat].array == 0)
-    assert any(f"frame {flat + 1} is of one value" in w for w in result.report["warnings"])
-    alone = interpolate_slices([a_heart], Options(factor=3, method=method))
-    first = 0 if flat else 1
-    assert np.array_equal(result.volume[first].array, alone.volume[0].array) and result.report["why"] == alone.report["why"]
-
-
-def test_only_a_wholly_constant_image_is_refused():
-    flat = [a_stack().with_(array=np.full((5, 20, 24), value, np.int16)) for value in (3, 4)]
-    with pytest.raises(InputError, match="every frame is constant"):
-        interpolate_slices(flat, Options(factor=2, method="linear"))
-
-
-def test_a_voxel_that_is_no_number_is_found_in_any_frame_before_work_begins():
-    spoiled = a_stack(np.float32).with_(array=nan_stack(np.nan).array)
-    heard = []
-    with pytest.raises(InputError, match="1 voxels of frame 2 are NaN"):
-        interpolate_slices([a_stack(np.float32), spoiled], Options(factor=2), progress=Progress(lambda f, m: heard.append(m)))
-    assert heard == []
-
-
-def nan_stack(bad: float) -> Volume:
-    array = a_stack(np.float32).array.copy()
-    array[2, 3, 4] = bad
-    return a_stack().with_(array=array)
-
-
-SHEARED = np.column_stack([[1, 0, 0], [0, 1, 0], [0, 0.3, 0.954]])
-REFUSED = {
-    "a single slice": (lambda: Volume(np.zeros((1, 9, 9)), (1, 1, 5)), "single slice"),
-    "a 2-D image with unit spacing": (lambda: Volume(np.zeros((1, 9, 9)), (1.4, 1.4, 1)), "single slice"),
-    "colour": (lambda: Volume(np.zeros((4, 9, 9, 3), np.uint8), (1, 1, 5)), "channels"),
-    "complex": (lambda: Volume(np.zeros((4, 9, 9), complex), (1, 1, 5)), "complex"),
-    "constant": (lambda: Volume(np.full((4, 9, 9), 7), (1, 1, 5)), "nothing to interpolate"),
-    "one pixel wide": (lambda: Volume(np.arange(36.0).reshape(4, 9, 1), (1, 1, 5)), "1 voxel wide"),
-    "NaN": (lambda: nan_stack(np.nan), "1 voxels are NaN"),
-    "infinite": (lambda: nan_stack(np.inf), "NaN or infinite"),
-    "sheared": (lambda: a_stack(direction=SHEARED), "right angles"),
-    "text": (lambda: Volume(np.full((4, 9, 9), "a"), (1, 1, 5)), "not numbers"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_interpolated_is_refused_in_one_sentence(case):
-    make, sentence = REFUSED[case]
-    with pytest.raises(InputError, match=sentence) as caught:
-        interpolate_slices((make(),), Options(factor=2, method="linear"))
-    assert str(caught.value).count(". ") == 0
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        Options(spacing_mm=4.0),
-        Options(spacing_mm=9.0),
-        Options(spacing_mm=-1.0),
-        Options(spacing_mm=2.0, factor=2.0),
-        Options(factor=0.5),
-        Options(factor=1.0),
-        Options(method="magic"),
-        Options(spacing_mm=float("nan")),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(options):
-    with pytest.raises(OptionError):
-        interpolate_slices((a_stack(),), options)
-
-
-def test_an_isotropic_volume_has_nothing_to_interpolate():
-    with pytest.raises(OptionError, match="already"):
-        interpolate_slices((a_stack().with_(spacing_mm=(1, 1, 1)),), Options())
 
 
 @pytest.mark.parametrize("method", ["linear", "flow", "auto", "bspline"])
@@ -287,103 +173,6 @@ def test_the_result_does_not_depend_on_the_chunks_it_is_made_in(a_heart, monkeyp
         monkeypatch.undo()
         assert np.array_equal(whole.volume[0].array, pieces.volume[0].array)
         assert np.array_equal(whole.fidelity[0].array, pieces.fidelity[0].array)
-
-
-def test_auto_says_why_and_shows_its_figures(a_heart):
-    report = interpolate_slices((a_heart,), Options(factor=2)).report
-    tried = {row["method"]: row for row in report["trials"]}
-    psnr = {name: row["psnr_db"] or 0 for name, row in tried.items()}
-    assert {"flow", "linear"} <= set(tried) and report["method"] in psnr and report["method"] in report["why"]
-    assert max(psnr.values()) - psnr[report["method"]] <= 0.3
-    assert report["model"] is None or len(report["model"]["sha256"]) == 64
-    assert tried["linear"]["slices"] == 4
-    json.dumps(report)
-
-
-@pytest.mark.parametrize(("method", "error", "told"), [("auto", 0.0, True), ("auto", 50.0, False), ("model", 50.0, True)])
-def test_a_volume_outside_the_model_s_range_is_told_where_the_model_is_used(monkeypatch, method, error, told):
-    def model(slices, positions_mm, targets_mm, progress):
-        z, y, x = np.meshgrid(targets_mm / 4, np.arange(32.0), np.arange(36.0), indexing="ij")
-        truth = 100 * np.exp(-((x - 14 - z) ** 2 + (y - 15) ** 2) / 60) + 5 * np.sin(x + y)
-        return Synthesis((truth + error).astype(np.float32), np.ones(truth.shape, np.float32))
-
-    card = SimpleNamespace(id="knees", valid_range={"modality": ("CT",)})
-    monkeypatch.setattr(slice_engine, "learned", lambda *args, **settings: Candidate("model", model, {"id": "knees"}, card))
-    report = interpolate_slices((a_stack(np.float32, meta={"modality": "MR"}),), Options(factor=2, method=method)).report
-    assert (report["method"] == "model") == told
-    assert any("knees was not made for this: the modality is MR" in warning for warning in report["warnings"]) == told
-
-
-def test_auto_takes_linear_where_flow_misleads():
-    """Slices that fade into each other without moving, over noise that lures the flow."""
-    rng = np.random.default_rng(0)
-    still = rng.normal(size=(48, 48))
-    fade = np.linspace(1, 0, 7)[:, None, None]
-    array = (100 * (fade * still + (1 - fade) * rng.normal(size=(48, 48)))).astype(np.float32)
-    assert interpolate_slices((Volume(array, (1, 1, 5)),), Options(factor=2)).report["method"] == "linear"
-
-
-@pytest.mark.parametrize(("side", "count"), [(16, 8), (256, 4), (160, 8), (220, 5)])
-def test_fewer_of_large_slices_are_left_out(side, count):
-    """As many as hold 2¹⁸ pixels, at least 4 and at most 8: the slice in the middle of two that are alike is rebuilt exactly."""
-    slices = np.zeros((14, side, side), np.float32)
-    slices[:, : side // 2] = 100
-    trial = slice_choice.try_methods(slices, np.arange(14.0), {"linear": slice_methods.linear})[0]
-    assert trial.psnr == (slice_choice.PSNR_CEILING,) * count
-
-
-def test_leaving_out_rebuilds_from_both_direct_neighbours():
-    seen = []
-
-    def spy(slices, positions, targets, progress):
-        seen.extend(
-            zip(targets, [positions[positions < t].max() for t in targets], [positions[positions > t].min() for t in targets], strict=True)
-        )
-        return slice_methods.linear(slices, positions, targets)
-
-    trial = slice_choice.try_methods(a_stack(np.float32, n=7).array, np.arange(7.0), {"spy": spy})[0]
-    assert sorted(seen) == [(i, i - 1, i + 1) for i in range(1, 6)]
-    assert len(trial.psnr) == 5
-
-
-def test_the_expected_error_is_calibrated_on_the_volume():
-    """Half the floor and the root of the slope of what was measured over the doubled gap."""
-    rng = np.random.default_rng(0)
-    raw = rng.uniform(0, 10, (3, 50, 50))
-    made = slice_choice._calibrate([(r, 2 + 4 * r + rng.normal(0, 0.1, r.shape)) for r in raw])
-    assert made.slope == pytest.approx(2, abs=0.02) and made.floor == pytest.approx(1, abs=0.05)
-    unrelated = slice_choice._calibrate([(r, rng.uniform(0, 18, r.shape)) for r in raw])
-    assert unrelated.floor == 0 and unrelated.slope == pytest.approx(np.sqrt(9 / 5), rel=0.02)
-    silent = slice_choice._calibrate([(0 * r, 0 * r + 3) for r in raw])
-    assert silent.floor == pytest.approx(1.5)
-
-
-@pytest.mark.parametrize(
-    ("model", "flow", "linear", "chosen"),
-    [
-        (21.0, 20.5, 20.0, "model"),
-        (20.4, 20.8, 20.0, "flow"),
-        (20.4, 20.6, 20.0, "model"),
-        (20.2, 20.45, 20.0, "linear"),
-        (20.05, 20.09, 20.0, "linear"),
-        (19.0, 19.0, 20.0, "linear"),
-        (20.5, 20.5, 20.0, "model"),
-    ],
-)
-def test_the_best_on_left_out_slices_is_chosen_and_linear_stays_unless_beaten(model, flow, linear, chosen):
-    scores = {"model": model, "flow": flow, "linear": linear}
-    choice = slice_choice.choose(tuple(slice_choice.Trial(name, (db,), (0.5,)) for name, db in scores.items()))
-    assert choice.method == chosen and chosen in choice.why
-
-
-def test_a_method_that_failed_is_not_chosen_and_the_reason_is_told():
-    trials = (
-        slice_choice.Trial("model", failed="no weights"),
-        slice_choice.Trial("flow", (20.5,), (0.5,)),
-        slice_choice.Trial("linear", (20.0,), (0.5,)),
-    )
-    choice = slice_choice.choose(trials, why_not="PyTorch is not installed")
-    assert choice.method == "flow" and "PyTorch is not installed" in choice.why
 
 
 def test_labels_are_carried_by_shape_not_by_nearest_slice():
@@ -433,14 +222,6 @@ def test_labels_on_another_grid_are_refused():
         interpolate_slices((volume,), Options(factor=2, method="linear"), segmentation=labels)
 
 
-def test_a_cancelled_job_stops(a_heart):
-    calls = []
-    progress = Progress(lambda fraction, message: calls.append(fraction), lambda: len(calls) > 3)
-    with pytest.raises(Cancelled):
-        interpolate_slices((a_heart,), Options(factor=2, method="flow"), progress=progress)
-    assert len(calls) == 4
-
-
 def test_progress_only_grows_and_ends_at_one(a_heart):
     seen = []
     interpolate_slices((a_heart,), Options(factor=2, method="auto"), progress=Progress(lambda f, m: seen.append(f)))
@@ -450,74 +231,6 @@ def test_progress_only_grows_and_ends_at_one(a_heart):
 def test_a_picture_is_drawn_when_asked(a_heart):
     pytest.importorskip("matplotlib")
     assert interpolate_slices((a_heart,), Options(factor=2, method="linear")).picture[:4] == b"\x89PNG"
-
-
-def test_a_job_that_cannot_fit_is_refused_before_it_starts(monkeypatch):
-    from MedSRLib import run
-    from MedSRLib.errors import ResourceError
-
-    monkeypatch.setattr(run, "available_memory_bytes", lambda: 1000)
-    with pytest.raises(ResourceError, match="GB"):
-        interpolate_slices((a_stack(),), Options(factor=2, method="linear"))
-
-
-def test_batches_shrink_and_move_to_the_cpu_when_memory_runs_out():
-    from MedSRLib.run import run_batches
-
-    done, said = [], []
-
-    def work(start, stop, device):
-        if device == "cuda" and stop - start > 0 and start >= 4:
-            raise RuntimeError("CUDA out of memory")
-        if stop - start > 2:
-            raise MemoryError
-        done.extend(range(start, stop))
-
-    assert run_batches(work, 9, batch_size=8, device="cuda", warn=said.append) == "cpu"
-    assert done == list(range(9)) and len(said) == 4
-
-
-def test_lanes_run_side_by_side_in_order_and_are_told_in_this_thread():
-    made, begun, told = [], [], []
-    lanes = [[partial(made.append, (lane, i)) for i in range(3)] for lane in range(2)]
-    here = threading.get_ident()
-    progress = Progress(lambda fraction, message: told.append((fraction, message, threading.get_ident() == here)))
-    run_lanes(lanes, begin=lambda: begun.append(threading.get_ident()), progress=progress, message="working")
-    assert sorted(made) == [(lane, i) for lane in range(2) for i in range(3)]
-    assert [[i for lane, i in made if lane == n] for n in range(2)] == [[0, 1, 2]] * 2
-    assert len(set(begun)) == 2 and here not in begun
-    assert [f for f, _, _ in told] == pytest.approx([0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1]) and all(
-        m == "working" and h for _, m, h in told
-    )
-
-
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_a_lane_that_fails_or_is_cancelled_stops_the_others(lanes):
-    made = []
-
-    def call(i):
-        made.append(i)
-        time.sleep(0.02)
-        if i == 1:
-            raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        run_lanes([[partial(call, i) for i in range(50)]] * lanes)
-    assert len(made) < 10 * lanes
-    made.clear()
-    with pytest.raises(Cancelled):
-        run_lanes([[partial(call, 0)] * 50] * lanes, progress=Progress(cancelled=lambda: len(made) > 2))
-    assert len(made) < 10 * lanes
-
-
-def test_errors_that_are_not_about_memory_are_not_swallowed():
-    from MedSRLib.run import run_batches
-
-    def work(start, stop, device):
-        raise RuntimeError("shapes do not match")
-
-    with pytest.raises(RuntimeError, match="shapes"):
-        run_batches(work, 3, batch_size=2, device="cpu")
 
 
 REAL = ("brain/ms_patient03", "brain/pyrad_brain1", "other/abdomen", "other/spine/sct_mt1.nii.gz", "cardiac/mnms", "brain/eun")

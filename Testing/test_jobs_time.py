@@ -146,3 +146,18 @@ def test_shares_follow_one_another_and_are_as_wide_as_their_weights():
         share(1.0)
     assert told == [0.5, 0.625, 0.625, 0.625, 0.625, 1.0]
     assert len(progress.shares([0.0, 0.0])) == 2
+
+
+def test_the_remaining_time_of_a_steady_job_is_right():
+    remaining = Remaining()
+    told = [remaining.update(second / 100, second) for second in range(101)]
+    assert told[0] is None and told[-1] == 0
+    assert all(abs(left - (100 - second)) < 0.5 for second, left in enumerate(told) if left is not None)
+
+
+def test_the_remaining_time_follows_a_job_that_slows_down():
+    remaining = Remaining()
+    for second in range(11):
+        remaining.update(second / 20, second)
+    slow = [remaining.update(0.5 + second / 200, 10.0 + second) for second in range(1, 41)]
+    assert slow[-1] == pytest.approx((0.5 - 0.2) * 200, rel=0.15)

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
-from workstation_driver import PATIENT, SAMPLE, SECONDS, Page, Server, a_browser, a_server
+import workstation_driver
+from workstation_driver import PATIENT, SAMPLE, SECONDS, Page, a_server
 
 pytestmark = pytest.mark.browser
+browser = workstation_driver.browser
 PLACEHOLDER_FITS = """e => {
     const style = getComputedStyle(e), pen = document.createElement("canvas").getContext("2d");
     pen.font = getComputedStyle(e, "::placeholder").font;
@@ -31,12 +30,6 @@ PLACEHOLDER_FITS = """e => {
 def server(tmp_path_factory):
     with a_server(tmp_path_factory.mktemp("workstation")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with a_browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture(scope="module")
@@ -61,68 +54,6 @@ def with_result(with_sample):
     page.set_option("spacing_mm", "2.5")
     page.run_to_result()
     return page
-
-
-def status_of(url: str, **headers: str) -> int:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/?secret=wrong", "/index.html", "/medsr_web/medsr.js", "/download/v1/volume.nrrd", "/ws?secret=wrong"]
-)
-def test_nothing_is_served_without_the_token(server, path):
-    assert status_of(server.address + path) == 403
-
-
-def test_the_link_serves_the_page(server):
-    assert status_of(server.link) == 200
-
-
-def test_another_host_name_or_origin_is_refused(server):
-    assert status_of(server.link, Host="evil.example") == 403
-    assert status_of(server.link, Origin="http://evil.example") == 403
-
-
-def test_a_websocket_without_the_token_is_refused_and_with_it_a_wrong_key_gets_nothing(server):
-    asyncio, aiohttp, msgpack = (pytest.importorskip(name) for name in ("asyncio", "aiohttp", "msgpack"))
-    secret = server.link.partition("secret=")[2]
-
-    async def hello(url: str, key: str) -> bytes:
-        from wslink.chunking import UnChunker, generate_chunks
-
-        async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
-            message = {"wslink": "1.0", "id": "system:c0:0", "method": "wslink.hello", "args": [{"secret": key}], "kwargs": {}}
-            call = {"wslink": "1.0", "id": "rpc:c0:1", "method": "trame.state.get", "args": [], "kwargs": {}}
-            answers, parts = [], UnChunker()
-            for one in (message, call):
-                for chunk in generate_chunks(msgpack.packb(one), 10**6):
-                    await socket.send_bytes(chunk)
-                whole = None
-                while whole is None:
-                    whole = parts.process_chunk((await socket.receive(timeout=10)).data)
-                answers.append(whole)
-            return json.dumps(answers, default=str).encode()
-
-    socket_url = server.address.replace("http", "ws") + "/ws"
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        asyncio.run(hello(socket_url, secret))
-    assert refused.value.status == 403
-    wrong = asyncio.run(hello(f"{socket_url}?secret={secret}", "wslink-secret"))
-    assert b"Authentication failed" in wrong and b"Unauthorized" in wrong and b'"state"' not in wrong
-
-
-def test_only_the_loopback_interface_listens(server):
-    port = int(server.address.rpartition(":")[2])
-    table = Path("/proc/net/tcp")
-    if not table.exists():
-        pytest.skip("only Linux lists its sockets in a file")
-    sockets = [line.split()[1:4] for line in (table.read_text() + Path("/proc/net/tcp6").read_text()).splitlines() if ":" in line]
-    listening = [local for local, _remote, state in (s for s in sockets if len(s) == 3) if state == "0A" and local.endswith(f":{port:04X}")]
-    assert listening == [f"0100007F:{port:04X}"]
 
 
 def test_a_bad_file_becomes_a_sentence_on_the_page(page, tmp_path):
@@ -411,43 +342,6 @@ def test_dropped_files_are_opened(with_result, small_volume):
     )
     with_result.tab.wait_for_function(f"document.querySelectorAll('.medsr-row').length === {count + 1}")
     assert "64 × 64 × 9" in with_result.rows()[-1]
-
-
-def test_pictures_for_the_readme(browser, tmp_path):
-    """Taken anew with MEDSR_SCREENSHOTS=Resources/Screenshots: the samples, by the default methods."""
-    folder = os.environ.get("MEDSR_SCREENSHOTS", "")
-    if not folder:
-        pytest.skip("MEDSR_SCREENSHOTS does not name a folder")
-    own = Server(tmp_path)
-    page = Page(browser, own.link)
-
-    def save(name: str) -> None:
-        page.tab.mouse.move(700, 500)
-        page.tab.wait_for_timeout(5000)
-        page.tab.screenshot(path=Path(folder) / name, type="jpeg", quality=88)
-
-    page.open_path(SAMPLE)
-    page.tab.wait_for_selector(".medsr-row")
-    page.tab.click("#run")
-    page.tab.wait_for_selector("#result", timeout=10 * PATIENT)
-    save("workstation.jpg")
-    page.tab.click("#mode-coronal")
-    page.tab.click("#overlay", force=True)
-    save("workstation-fidelity.jpg")
-    page.tab.click("#evaluate")
-    page.tab.wait_for_selector("#evaluation-table tbody tr", timeout=10 * PATIENT)
-    save("workstation-evaluation.jpg")
-    page.tab.click("#evaluation-close")
-    page.open_path(SAMPLE.with_name("thorax_ct.nrrd"))
-    page.tab.wait_for_selector("#region")
-    page.tab.wait_for_timeout(2000)
-    page.tab.click("#run")
-    page.tab.wait_for_selector("#result:has-text('super-resolved')", timeout=10 * PATIENT)
-    page.tab.click("#mode-axial")
-    save("workstation-ct.jpg")
-    page.tab.close()
-    assert own.stop() == 0
-    assert all(path.stat().st_size < 250_000 for path in Path(folder).glob("workstation*.jpg"))
 
 
 def test_nothing_left_the_computer_and_nothing_complained(page, server):

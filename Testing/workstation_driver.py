@@ -165,3 +165,9 @@ def a_browser() -> Iterator:
             pytest.skip(f"no Chromium: {error.message.splitlines()[0]}")
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with a_browser() as chromium:
+        yield chromium
