@@ -13,6 +13,7 @@ from slicer import (
     vtkMRMLLinearTransformNode,
     vtkMRMLMarkupsFiducialNode,
     vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
     vtkMRMLVolumeNode,
 )
 from slicer.i18n import tr as _
@@ -26,9 +27,10 @@ except ImportError:  # from the source tree, before Slicer has put the module Me
 
 from MedSRLib.errors import InputError, MedSRError
 from MedSRLib.scene import nudge, registration_export, registration_words, samples_pairs, slides
+from MedSRLib.scene.registration_evaluation import EvaluateRegistrationJob
 from MedSRLib.scene.registration_jobs import RegisterJob
 from MedSRLib.scene.registration_results import RegistrationResults
-from MedSRLib.widgets import dependencies, file_lines, registration_preview, slide_views
+from MedSRLib.widgets import dependencies, file_lines, registration_preview, slide_views, viewing
 from MedSRLib.widgets.slide_hand import HandSection, carries_slide, laid
 from MedSRLib.widgets.slide_result import ResultSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
@@ -100,6 +102,7 @@ class MedSRRegistrationParameterNode:
     casePath: str = ""
     startHere: bool = False
     registration: vtkMRMLLinearTransformNode
+    reference: vtkMRMLSegmentationNode
     fusedPath: str = ""
     exportPath: str = ""
     method: Annotated[str, Choice(["auto", "pictures", "features", "mask"])] = "auto"
@@ -136,6 +139,7 @@ class MedSRRegistrationWidget(TaskPage):
         ui.shownSliceButton.connect("clicked(bool)", self.onShownSlice)
         ui.layButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._lay))
         ui.scoreButton.connect("clicked(bool)", lambda checked=False: self._register(scoring=True))
+        ui.evaluateButton.connect("clicked(bool)", lambda checked=False: self._evaluate())
         ui.exportButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._export))
         ui.opacitySlider.connect("valueChanged(int)", self.onOpacity)
 
@@ -245,6 +249,17 @@ class MedSRRegistrationWidget(TaskPage):
         said = _("Made {name}. {words}.").format(name=results.transform.GetName(), words=registration_words.grade_words(results.facts))
         return said + (f" Dice {dice:.3f}." if dice is not None else "")
 
+    def _evaluate(self):
+        parameters = self.logic.getParameterNode()
+        need = lambda: self.logic.ensure_libraries(parameters)  # noqa: E731
+        self.work(need, lambda: self.logic.evaluation(parameters), self._show_evaluation)
+
+    def _show_evaluation(self, evaluation, outcome):
+        for warning in outcome.warnings:
+            self.panel.warn(warning)
+        viewing.show_evaluation(evaluation.table)
+        return _("Made {name}.").format(name=evaluation.table.GetName())
+
     def _lay(self):
         parameters = self._parameters
         shown = parameters.slice if parameters.slice >= 0 else slide_views.slice_shown(parameters.inputVolume)
@@ -332,6 +347,14 @@ class MedSRRegistrationLogic(TaskPageLogic):
             placed=placed,
             fused_slide=Path(parameters.fusedPath.strip()).expanduser() if parameters.fusedPath.strip() else None,
         )
+
+    @staticmethod
+    def evaluation(parameters) -> EvaluateRegistrationJob:
+        """Of the result that is shown, against the true outlines and landmarks that are given. Raises MedSRError."""
+        if parameters.registration is None:
+            raise InputError("there is no result to measure", fix="register first")
+        results = RegistrationResults(parameters.registration)
+        return EvaluateRegistrationJob(results, reference=parameters.reference, landmarks=_landmarks(parameters))
 
     def process(self, parameters, timeout_s: float = 600.0) -> RegistrationResults:
         """Register and wait, for scripts and tests; Slicer stays alive meanwhile. Raises MedSRError."""

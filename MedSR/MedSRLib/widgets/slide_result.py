@@ -40,6 +40,7 @@ class ResultSection:
         for button in (self.ui.besideButton, self.ui.blendButton, self.ui.squaresButton, self.ui.exportButton):
             button.enabled = known
         self.ui.tableButton.enabled = results is not None and results.table is not None
+        self.ui.evaluateButton.enabled = results is not None and results.segmentation is not None and results.mri is not None
         self._say()
 
     def _say(self) -> None:
