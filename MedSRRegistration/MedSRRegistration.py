@@ -31,38 +31,13 @@ from MedSRLib.scene.registration_evaluation import EvaluateRegistrationJob
 from MedSRLib.scene.registration_jobs import RegisterJob
 from MedSRLib.scene.registration_results import RegistrationResults
 from MedSRLib.widgets import dependencies, file_lines, registration_preview, slide_views, viewing
+from MedSRLib.widgets.registration_choices import OPTION_NAMES, WORDS
 from MedSRLib.widgets.slide_hand import HandSection, carries_slide, laid
 from MedSRLib.widgets.slide_result import ResultSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
 from MedSRLib.widgets.task_page import UI, TaskPage
 from MedSRLib.widgets.thread_job import ThreadJob
 
-OPTION_NAMES = (
-    "method", "slice", "slide_slice", "mpp_um", "orientation", "rotation_deg", "gland", "deformable", "landmarks_as", "opacity",
-    "fused_um", "accept_any",
-)  # fmt: skip
-"""Options of register_slide but for `transform_as`, which two buttons stand for."""
-WORDS = {
-    "methodComboBox": {
-        "auto": _("By what there is: pictures, masks"),
-        "pictures": _("What both pictures show"),
-        "features": _("Learned features, then what both pictures show"),
-        "mask": _("Gland outlines"),
-    },
-    "orientationComboBox": {
-        "auto": _("to be found out"),
-        "r0": _("as the MRI is seen"),
-        "r90": _("turned by 90° clockwise"),
-        "r180": _("turned by 180°"),
-        "r270": _("turned by 90° counter-clockwise"),
-        "f0": _("mirrored left to right"),
-        "f90": _("mirrored, then turned by 90° clockwise"),
-        "f180": _("mirrored, then turned by 180°"),
-        "f270": _("mirrored, then turned by 90° counter-clockwise"),
-    },
-    "landmarksComboBox": {"start": _("a start"), "correction": _("a correction of the result")},
-}
-"""What the choices are called, in the order of the options'."""
 BY_HAND = {"mriMask": "maskSelector", "slideNode": "slideSelector", "outlinesNode": "outlinesSelector"}
 """Selectors of several kinds of nodes: the wrapper would set them to the parameter's one."""
 
