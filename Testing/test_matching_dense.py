@@ -33,7 +33,7 @@ def a_case(parameters, kind="right"):
 def test_turned_mirrored_and_shifted_slides_are_found(flip):
     """To 0.2 of a patch of 4.8 mm: the tissue is some 40 mm wide, and a wrong turn or flip is off by a third of that."""
     case = a_case(affine_warps.Parameters(flip, 92.0, (5.2, -9.2), 0.01, 1.02))
-    found = matching_dense.by_neighbours(Brightness())(case)
+    found = matching_dense.by_neighbours(matching_dense.Places(Brightness()))(case)
     assert matching_methods.error(found.affine, case) < 0.03 and not found.flagged
     assert affine_warps.mirrored(found.affine) == flip
 
@@ -41,7 +41,7 @@ def test_turned_mirrored_and_shifted_slides_are_found(flip):
 def test_a_blank_picture_has_no_neighbours_and_is_flagged():
     case = a_case(affine_warps.Parameters(False, 0.0, (0.0, 0.0), 0.0, 1.0))
     blank = Case(0, "half", np.full_like(case.fixed, 7), 0.4, case.slide, case.tissue)
-    assert matching_dense.by_neighbours(Brightness())(blank).flagged
+    assert matching_dense.by_neighbours(matching_dense.Places(Brightness()))(blank).flagged
 
 
 def test_neighbours_are_mutual():

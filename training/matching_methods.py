@@ -147,8 +147,8 @@ def neighbours(names: list[str]) -> dict[str, tuple[Method, str]]:
             ", then mutual information": matching_dense.then_mutual_information}  # fmt: skip
     found: dict[str, tuple[Method, str]] = {}
     for label, path, _ in _checkpoints(names):
-        module = _module(path)
-        found |= {label + words: (way(module), _sha256(path)) for words, way in ways.items()}
+        places = matching_dense.Places(_module(path))
+        found |= {label + words: (way(places), _sha256(path)) for words, way in ways.items()}
     return found
 
 
