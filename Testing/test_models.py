@@ -35,6 +35,7 @@ MEASURED_ON = {
     "ct-super-resolver": "lung_phantom",
     "sr-cyclegan": "lung_phantom",
     "ct-super-resolver-bone": "bone",
+    "place-features": "registration",
     "slice-refiner": "acdc_5mm",
     "slice-autoencoder": "acdc_5mm",
 }

@@ -259,5 +259,5 @@ def test_learned_features_find_the_place_too_and_say_how_many_places_agree(known
 
 def test_without_pytorch_the_features_say_what_else_to_take(known, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(DependencyError, match="needs PyTorch.*use a {method} that needs no model"):
+    with pytest.raises(DependencyError, match="needs PyTorch.*use a Method that needs no model"):
         register_slide(known.mri, Options(mpp_um=MPP, method="features", slice=SLICE), slide=known.slide)

@@ -12,7 +12,7 @@ from .registration_test_set import Case
 
 class Places:
     """What the features of a network say of a case; of the last one it is kept, so that of several methods only the first one's seconds
-    count it. module: of networks.FEATURE_NAMES, that learned from places of 4.8 mm (training/configs/feature-matching.yaml)."""
+    count it. module: of networks.FEATURE_NAMES, that learned from places of 4.8 mm (training/configs/place-features.yaml)."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
