@@ -55,7 +55,8 @@ def finished(page, button="applyButton"):
     before = page._parameters.registration
     getattr(page.ui, button).click()
     until(lambda: not page.panel.running and (page._parameters.registration is not before or page.ui.errorLabel.text), SECONDS)
-    return registration_results.of_transform(page._parameters.registration)
+    made = page._parameters.registration
+    return None if made is None else registration_results.RegistrationResults(made)
 
 
 def exported(page, folder):

@@ -51,10 +51,3 @@ class RegistrationResults:
         """What registration.json says; {} where the transform comes from a hand alone."""
         text = self.transform.GetNodeReference(PROVENANCE_ROLE)
         return {} if text is None else dict(json.loads(text.GetText()))
-
-
-def of_transform(node: Any) -> RegistrationResults | None:
-    """The results of a transform node; None for one that no registration made."""
-    if node is None or attributes.read(node).get("task") != "register_slide":
-        return None
-    return RegistrationResults(node)
