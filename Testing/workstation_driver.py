@@ -45,7 +45,8 @@ class Server:
         self.link = self._wait_for_link()
 
     def log(self) -> str:
-        self._log.flush()
+        if not self._log.closed:
+            self._log.flush()
         return (self.folder / "server.log").read_text()
 
     def _wait_for_link(self) -> str:
@@ -146,12 +147,15 @@ class Page:
 
 @contextmanager
 def a_server(folder: Path, **variables: str) -> Iterator[Server]:
-    """A running server; the test is skipped where its packages are not installed."""
+    """A running server, which must end cleanly whatever was done with it; the test is skipped where its packages are not installed."""
     pytest.importorskip("trame_slicer", reason="the workstation's packages are not installed")
-    running = Server(folder, **variables)
-    yield running
-    if running.process.poll() is None:
-        running.stop()
+    running, code = Server(folder, **variables), 0
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            code = running.stop()
+    assert code == 0, f"the server ended with {code}: {running.log()}"
 
 
 @contextmanager
