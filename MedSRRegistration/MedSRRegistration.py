@@ -26,9 +26,11 @@ except ImportError:  # from the source tree, before Slicer has put the module Me
 
 from MedSRLib.errors import InputError, MedSRError
 from MedSRLib.scene import nudge, registration_export, registration_words, samples_pairs, slides
+from MedSRLib.scene.registration_evaluation import EvaluateRegistrationJob
 from MedSRLib.scene.registration_jobs import RegisterJob
 from MedSRLib.scene.registration_results import RegistrationResults
-from MedSRLib.widgets import dependencies, file_lines, registration_preview, slide_views
+from MedSRLib.widgets import dependencies, file_lines, registration_preview, slide_views, viewing
+from MedSRLib.widgets.registration_choices import WORDS
 from MedSRLib.widgets.slide_hand import HandSection, carries_slide, laid
 from MedSRLib.widgets.slide_result import ResultSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
@@ -40,27 +42,12 @@ OPTION_NAMES = (
     "fused_um", "accept_any",
 )  # fmt: skip
 """Options of register_slide but for `transform_as`, which two buttons stand for."""
-WORDS = {
-    "methodComboBox": {
-        "auto": _("By what there is: pictures, masks"),
-        "pictures": _("What both pictures show"),
-        "mask": _("Gland outlines"),
-    },
-    "orientationComboBox": {
-        "auto": _("to be found out"),
-        "r0": _("as the MRI is seen"),
-        "r90": _("turned by 90° clockwise"),
-        "r180": _("turned by 180°"),
-        "r270": _("turned by 90° counter-clockwise"),
-        "f0": _("mirrored left to right"),
-        "f90": _("mirrored, then turned by 90° clockwise"),
-        "f180": _("mirrored, then turned by 180°"),
-        "f270": _("mirrored, then turned by 90° counter-clockwise"),
-    },
-    "landmarksComboBox": {"start": _("a start"), "correction": _("a correction of the result")},
+BY_HAND = {
+    "mriMask": "maskSelector",
+    "slideNode": "slideSelector",
+    "outlinesNode": "outlinesSelector",
+    "trueLabels": "trueLabelsSelector",
 }
-"""What the choices are called, in the order of the options'."""
-BY_HAND = {"mriMask": "maskSelector", "slideNode": "slideSelector", "outlinesNode": "outlinesSelector"}
 """Selectors of several kinds of nodes: the wrapper would set them to the parameter's one."""
 
 
@@ -101,6 +88,8 @@ class MedSRRegistrationParameterNode:
     registration: vtkMRMLLinearTransformNode
     fusedPath: str = ""
     exportPath: str = ""
+    trueLabels: vtkMRMLDisplayableNode
+    referenceLandmarksPath: str = ""
     method: Annotated[str, Choice(["auto", "pictures", "mask"])] = "auto"
     slice: Annotated[int, WithinRange(-1, 9999)] = -1
     slide_slice: Annotated[int, WithinRange(-1, 9999)] = -1
@@ -136,6 +125,7 @@ class MedSRRegistrationWidget(TaskPage):
         ui.layButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._lay))
         ui.scoreButton.connect("clicked(bool)", lambda checked=False: self._register(scoring=True))
         ui.exportButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._export))
+        ui.evaluateButton.connect("clicked(bool)", lambda checked=False: self._evaluate())
         ui.opacitySlider.connect("valueChanged(int)", self.onOpacity)
 
     def bound(self, parameters):
@@ -244,6 +234,14 @@ class MedSRRegistrationWidget(TaskPage):
         said = _("Made {name}. {words}.").format(name=results.transform.GetName(), words=registration_words.grade_words(results.facts))
         return said + (f" Dice {dice:.3f}." if dice is not None else "")
 
+    def _evaluate(self):
+        parameters = self.logic.getParameterNode()
+        self.work(lambda: None, lambda: self.logic.evaluation(parameters), self._show_evaluation)
+
+    def _show_evaluation(self, evaluation, outcome):
+        viewing.show_evaluation(evaluation.table)
+        return _("Filled the table {name}.").format(name=evaluation.table.GetName())
+
     def _lay(self):
         parameters = self._parameters
         shown = parameters.slice if parameters.slice >= 0 else slide_views.slice_shown(parameters.inputVolume)
@@ -309,8 +307,8 @@ class MedSRRegistrationLogic(TaskPageLogic):
     def registration(self, parameters, scoring: bool = False) -> RegisterJob:
         """scoring: keep the slide where it lies, and measure. Raises MedSRError where nodes, files or options cannot be used."""
         placed = parameters.registration if scoring or parameters.startHere else None
-        if placed is not None and not carries_slide(placed):
-            raise InputError("this transform carries no slide", where=placed.GetName(), fix="choose the result of a registration")
+        if placed is not None:
+            self._check(placed)
         options = self.options(parameters) | {"transform_as": "start"}
         if scoring:  # who asks for a score is told it, also a bad one: its grade says what it is worth
             options |= {"transform_as": "result", "accept_any": True}
@@ -319,30 +317,31 @@ class MedSRRegistrationLogic(TaskPageLogic):
             options,
             slide=registration_preview.slide_of(parameters),
             mri_mask=parameters.mriMask,
-            outlines=parameters.outlinesNode or _path(parameters.outlinesPath, "outlines"),
-            landmarks=_landmarks(parameters),
-            case=_path(parameters.casePath, "description"),
+            outlines=parameters.outlinesNode or registration_preview.file_or_none(parameters.outlinesPath, "outlines"),
+            landmarks=registration_preview.landmarks_of(parameters),
+            case=registration_preview.file_or_none(parameters.casePath, "description"),
             placed=placed,
             fused_slide=Path(parameters.fusedPath.strip()).expanduser() if parameters.fusedPath.strip() else None,
         )
 
+    def evaluation(self, parameters) -> EvaluateRegistrationJob:
+        """Of the shown registration as it lies now. Raises MedSRError where it, labels or landmarks cannot be used."""
+        self._check(parameters.registration)
+        return EvaluateRegistrationJob(
+            RegistrationResults(parameters.registration),
+            reference=parameters.trueLabels,
+            landmarks=registration_preview.file_or_none(parameters.referenceLandmarksPath, "landmarks"),
+        )
+
+    @staticmethod
+    def _check(transform) -> None:
+        if not carries_slide(transform):
+            where = transform.GetName() if transform is not None else ""
+            raise InputError("this transform carries no slide", where=where, fix="choose the result of a registration")
+
     def process(self, parameters, timeout_s: float = 600.0) -> RegistrationResults:
         """Register and wait, for scripts and tests; Slicer stays alive meanwhile. Raises MedSRError."""
         return self.finish(self.registration(parameters), timeout_s)
-
-
-def _path(text, what):
-    return registration_preview.file_of(text, what) if text.strip() else None
-
-
-def _landmarks(parameters):
-    """A pair of point lists, or a file; None where neither was given."""
-    lists = parameters.slidePoints, parameters.mriPoints
-    if all(lists):
-        return lists
-    if any(lists):
-        raise InputError("landmarks need two lists, on the slide and on the MRI", where="landmarks", fix="choose both, or none")
-    return _path(parameters.landmarksPath, "landmarks")
 
 
 class MedSRRegistrationTest(ScriptedLoadableModuleTest):
