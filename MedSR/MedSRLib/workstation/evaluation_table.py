@@ -65,9 +65,14 @@ def _cell(row: Mapping[str, Any], key: str, form: str, best: float | None) -> di
 def _note(report: Mapping[str, Any]) -> str:
     """What the table measures, and what "default" is. The figures that the default chose by are of thinner stacks: not told here."""
     if "left_out_slices" not in report:
-        return " ".join(f"{text[:1].upper()}{text[1:]}." for text in report.get("warnings", ()))
+        return " ".join(f"{_begun(text)}." for text in report.get("warnings", ()))
     count = report["left_out_slices"]
     parts = [f"{count} slices were left out, rebuilt by each method from the slices that were kept, and compared with what was acquired."]
     for chosen in report.get("chosen", {}).values():
         parts.append(f"“default” is what the method “auto” does: here it chose “{chosen['row']}”, by the kept slices alone.")
     return " ".join(parts)
+
+
+def _begun(text: str) -> str:
+    """A clause as a sentence begins; the name of a file or node before it keeps its letters."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
