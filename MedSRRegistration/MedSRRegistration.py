@@ -13,7 +13,6 @@ from slicer import (
     vtkMRMLLinearTransformNode,
     vtkMRMLMarkupsFiducialNode,
     vtkMRMLScalarVolumeNode,
-    vtkMRMLSegmentationNode,
     vtkMRMLVolumeNode,
 )
 from slicer.i18n import tr as _
@@ -31,14 +30,24 @@ from MedSRLib.scene.registration_evaluation import EvaluateRegistrationJob
 from MedSRLib.scene.registration_jobs import RegisterJob
 from MedSRLib.scene.registration_results import RegistrationResults
 from MedSRLib.widgets import dependencies, file_lines, registration_preview, slide_views, viewing
-from MedSRLib.widgets.registration_choices import OPTION_NAMES, WORDS
+from MedSRLib.widgets.registration_choices import WORDS
 from MedSRLib.widgets.slide_hand import HandSection, carries_slide, laid
 from MedSRLib.widgets.slide_result import ResultSection
 from MedSRLib.widgets.task_logic import RESOURCES, TaskPageLogic
 from MedSRLib.widgets.task_page import UI, TaskPage
 from MedSRLib.widgets.thread_job import ThreadJob
 
-BY_HAND = {"mriMask": "maskSelector", "slideNode": "slideSelector", "outlinesNode": "outlinesSelector"}
+OPTION_NAMES = (
+    "method", "slice", "slide_slice", "mpp_um", "orientation", "rotation_deg", "gland", "deformable", "landmarks_as", "opacity",
+    "fused_um", "accept_any",
+)  # fmt: skip
+"""Options of register_slide but for `transform_as`, which two buttons stand for."""
+BY_HAND = {
+    "mriMask": "maskSelector",
+    "slideNode": "slideSelector",
+    "outlinesNode": "outlinesSelector",
+    "trueLabels": "trueLabelsSelector",
+}
 """Selectors of several kinds of nodes: the wrapper would set them to the parameter's one."""
 
 
@@ -77,9 +86,10 @@ class MedSRRegistrationParameterNode:
     casePath: str = ""
     startHere: bool = False
     registration: vtkMRMLLinearTransformNode
-    reference: vtkMRMLSegmentationNode
     fusedPath: str = ""
     exportPath: str = ""
+    trueLabels: vtkMRMLDisplayableNode
+    referenceLandmarksPath: str = ""
     method: Annotated[str, Choice(["auto", "pictures", "features", "mask"])] = "auto"
     slice: Annotated[int, WithinRange(-1, 9999)] = -1
     slide_slice: Annotated[int, WithinRange(-1, 9999)] = -1
@@ -114,8 +124,8 @@ class MedSRRegistrationWidget(TaskPage):
         ui.shownSliceButton.connect("clicked(bool)", self.onShownSlice)
         ui.layButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._lay))
         ui.scoreButton.connect("clicked(bool)", lambda checked=False: self._register(scoring=True))
-        ui.evaluateButton.connect("clicked(bool)", lambda checked=False: self._evaluate())
         ui.exportButton.connect("clicked(bool)", lambda checked=False: self.attempt(self._export))
+        ui.evaluateButton.connect("clicked(bool)", lambda checked=False: self._evaluate())
         ui.opacitySlider.connect("valueChanged(int)", self.onOpacity)
 
     def bound(self, parameters):
@@ -226,14 +236,11 @@ class MedSRRegistrationWidget(TaskPage):
 
     def _evaluate(self):
         parameters = self.logic.getParameterNode()
-        need = lambda: self.logic.ensure_libraries(parameters)  # noqa: E731
-        self.work(need, lambda: self.logic.evaluation(parameters), self._show_evaluation)
+        self.work(lambda: None, lambda: self.logic.evaluation(parameters), self._show_evaluation)
 
     def _show_evaluation(self, evaluation, outcome):
-        for warning in outcome.warnings:
-            self.panel.warn(warning)
         viewing.show_evaluation(evaluation.table)
-        return _("Made {name}.").format(name=evaluation.table.GetName())
+        return _("Filled the table {name}.").format(name=evaluation.table.GetName())
 
     def _lay(self):
         parameters = self._parameters
@@ -306,8 +313,8 @@ class MedSRRegistrationLogic(TaskPageLogic):
     def registration(self, parameters, scoring: bool = False) -> RegisterJob:
         """scoring: keep the slide where it lies, and measure. Raises MedSRError where nodes, files or options cannot be used."""
         placed = parameters.registration if scoring or parameters.startHere else None
-        if placed is not None and not carries_slide(placed):
-            raise InputError("this transform carries no slide", where=placed.GetName(), fix="choose the result of a registration")
+        if placed is not None:
+            self._check(placed)
         options = self.options(parameters) | {"transform_as": "start"}
         if scoring:  # who asks for a score is told it, also a bad one: its grade says what it is worth
             options |= {"transform_as": "result", "accept_any": True}
@@ -316,38 +323,31 @@ class MedSRRegistrationLogic(TaskPageLogic):
             options,
             slide=registration_preview.slide_of(parameters),
             mri_mask=parameters.mriMask,
-            outlines=parameters.outlinesNode or _path(parameters.outlinesPath, "outlines"),
-            landmarks=_landmarks(parameters),
-            case=_path(parameters.casePath, "description"),
+            outlines=parameters.outlinesNode or registration_preview.file_or_none(parameters.outlinesPath, "outlines"),
+            landmarks=registration_preview.landmarks_of(parameters),
+            case=registration_preview.file_or_none(parameters.casePath, "description"),
             placed=placed,
             fused_slide=Path(parameters.fusedPath.strip()).expanduser() if parameters.fusedPath.strip() else None,
         )
 
+    def evaluation(self, parameters) -> EvaluateRegistrationJob:
+        """Of the shown registration as it lies now. Raises MedSRError where it, labels or landmarks cannot be used."""
+        self._check(parameters.registration)
+        return EvaluateRegistrationJob(
+            RegistrationResults(parameters.registration),
+            reference=parameters.trueLabels,
+            landmarks=registration_preview.file_or_none(parameters.referenceLandmarksPath, "landmarks"),
+        )
+
     @staticmethod
-    def evaluation(parameters) -> EvaluateRegistrationJob:
-        """Of the result that is shown, against the true outlines and landmarks that are given. Raises MedSRError."""
-        if parameters.registration is None:
-            raise InputError("there is no result to measure", fix="register first")
-        results = RegistrationResults(parameters.registration)
-        return EvaluateRegistrationJob(results, reference=parameters.reference, landmarks=_landmarks(parameters))
+    def _check(transform) -> None:
+        if not carries_slide(transform):
+            where = transform.GetName() if transform is not None else ""
+            raise InputError("this transform carries no slide", where=where, fix="choose the result of a registration")
 
     def process(self, parameters, timeout_s: float = 600.0) -> RegistrationResults:
         """Register and wait, for scripts and tests; Slicer stays alive meanwhile. Raises MedSRError."""
         return self.finish(self.registration(parameters), timeout_s)
-
-
-def _path(text, what):
-    return registration_preview.file_of(text, what) if text.strip() else None
-
-
-def _landmarks(parameters):
-    """A pair of point lists, or a file; None where neither was given."""
-    lists = parameters.slidePoints, parameters.mriPoints
-    if all(lists):
-        return lists
-    if any(lists):
-        raise InputError("landmarks need two lists, on the slide and on the MRI", where="landmarks", fix="choose both, or none")
-    return _path(parameters.landmarksPath, "landmarks")
 
 
 class MedSRRegistrationTest(ScriptedLoadableModuleTest):

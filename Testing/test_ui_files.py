@@ -81,7 +81,7 @@ def test_the_other_parameters_are_on_the_pages_own_part_or_at_their_lower_end():
     assert own["MedSR"] == {"inputVolume", "task", "allFrames", "roi"} and own["Result"] == {"outputVolume", "makeFidelity"}
     nodes = {"inputVolume", "slidePoints", "mriPoints"}  # three more selectors take several kinds, and are filled by the page
     assert own["MedSRRegistration"] == nodes | {"slidePath", "outlinesPath", "landmarksPath", "casePath"}
-    assert own["SlideResult"] == {"registration", "exportPath", "reference"}
+    assert own["SlideResult"] == {"registration", "exportPath", "referenceLandmarksPath"}
 
 
 @pytest.mark.parametrize(("part", "option"), OPTIONS, ids=[f"{part}-{f.name}" for part, f in OPTIONS])

@@ -1,71 +1,100 @@
-"""A registration that is in the scene, measured as it lies there: table nodes of each outline and of the means."""
+"""The evaluation of a registration between nodes and files: the registration as it lies now and the truth in, two tables out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..io import formats
 from ..jobs_specification import Outcome
-from . import attributes, registration_export, slide_files, tables
+from . import nudge, tables
+from .aftercare import describe
 from .jobs import NodeJob
-from .nudge import nudged
+from .registration_export import MOVED, export
 from .registration_results import RegistrationResults
+from .segmentations import labels_from_segmentation, named
+from .slice_jobs import Evaluation
 
-TASK = "evaluate_registration"
-Table = tuple[list[str], list[list[str]]]
-
-
-@dataclass(frozen=True)
-class RegistrationEvaluation:
-    """table: a row an outline: Dice, 95 % Hausdorff distance, centroids; in the first row landmarks, SSIM, mutual information, folding.
-    summary: a row a measure."""
-
-    table: Any
-    summary: Any
+NAME_LENGTH = 80
+REMEASURE = f"{MOVED}; score this position to have them measured anew"
 
 
 class EvaluateRegistrationJob(NodeJob):
-    """The task evaluate_registration on what an export would write."""
+    """One registration's measures: a table node with a row an outline, and one with a row a measure."""
 
-    task = TASK
+    task = "evaluate_registration"
 
-    def __init__(self, results: RegistrationResults, *, reference: Any = None, landmarks: Any = None) -> None:
-        """reference: a segmentation node with the true outlines, named as the carried ones. landmarks: as for RegisterJob.
+    def __init__(self, results: RegistrationResults, *, reference: Any = None, landmarks: Path | None = None) -> None:
+        """reference: true labels, a segmentation whose segments are named as the outlines, or a label map on the MRI's grid.
 
-        Raises InputError where the MRI was removed, or nothing was registered.
+        landmarks: a CSV of pairs of points, see io/landmarks.py. Raises InputError for a registration that cannot be measured.
         """
-        if results.mri is None:
-            raise InputError("the MRI was removed", where=results.transform.GetName(), fix="register again")
-        if not results.facts or results.segmentation is None:
-            raise InputError("there is no result to measure", where=results.transform.GetName(), fix="register, or score it where it lies")
+        check(results)
         super().__init__(results.mri, {})
         self.results, self.reference, self.landmarks = results, reference, landmarks
 
     def _ports(self) -> tuple[dict[str, Path], dict[str, Path]]:
-        folder = self.files.path("registration")
-        registration_export.export(self.results, folder)
-        if nudged(self.results.transform):
-            self.warnings = (registration_export.MOVED,)
-        inputs = {"registration": folder, "mri": self.files.export_volume(self.source)}
+        self.warnings = doubts(self.results)
+        inputs = {"registration": written(self.results, self.files.folder), "mri": self.files.export_volume(self.source)}
         if self.reference is not None:
-            inputs["reference"] = self.files.export_segments(self.reference, self.source, "reference.seg.nrrd")
+            inputs["reference"] = self._reference()
         if self.landmarks is not None:
-            inputs["landmarks"] = slide_files.landmark_file(self.files, self.landmarks, self.results.slide)
-        return inputs, {port: self.files.path(f"{port}.csv") for port in ("table", "table1")}
+            inputs["landmarks"] = self.landmarks
+        return inputs, {"table": self.files.path("table.csv")}
+
+    def _reference(self) -> Path:
+        if self.reference.IsA("vtkMRMLVolumeNode"):
+            return self.files.export_image(self.reference, "reference.nrrd")
+        labels, segments = labels_from_segmentation(self.reference, self.source)
+        self.warnings += tuple(labels.meta["warnings"])
+        path = self.files.path("reference.seg.nrrd")
+        formats.write(path, named(labels, segments))
+        return path
 
     def _needed(self) -> tuple[Any, ...]:
         return (self.source, self.results.transform)
 
-    def _read(self, outcome: Outcome) -> tuple[Table, Table]:
-        return tables.read_csv(Path(outcome.outputs["table"])), tables.read_csv(Path(outcome.outputs["table1"]))
+    def _read(self, outcome: Outcome) -> tuple[list[str], list[list[str]]]:
+        """(columns, rows) of the table."""
+        return tables.read_csv(Path(outcome.outputs["table"]))
 
-    def _show(self, read: tuple[Table, Table], outcome: Outcome) -> RegistrationEvaluation:
-        scene, name = self.source.GetScene(), self.results.transform.GetName()
-        made = [
-            tables.add_table(scene, *rows, f"{name} {what}", self.task) for rows, what in zip(read, ("evaluation", "summary"), strict=True)
-        ]
-        for node in made:
-            node.SetNodeReferenceID(attributes.SOURCE_ROLE, self.source.GetID())
-        return RegistrationEvaluation(*made)
+    def _show(self, read: tuple[Sequence[str], Sequence[Sequence[str]]], outcome: Outcome) -> Evaluation:
+        """Of one case there is no plot: a box of one value says nothing."""
+        scene, name = self.source.GetScene(), f"{self.results.transform.GetName()} evaluation"
+        table = tables.add_table(scene, *read, name, self.task)
+        summary = tables.add_records(scene, outcome.report.get("summary") or (), f"{name} summary", self.task)
+        report = {"seconds": round(outcome.seconds, 2), "warnings": [*outcome.warnings, *self.warnings]}
+        for node in (table, summary):
+            if node is not None:
+                describe(node, self.results.transform, task=self.task, report=report)
+        return Evaluation(table, summary)
+
+
+def check(results: RegistrationResults) -> None:
+    """Raises InputError where there is nothing to measure."""
+    name = results.transform.GetName()
+    if results.mri is None:
+        raise InputError("the MRI that the slide lies on was removed", where=name)
+    if not results.facts:
+        raise InputError("this slide was laid by hand, and carries no outlines yet", where=name, fix="score its position first")
+    if results.segmentation is None:
+        raise InputError("its outlines were removed", where=name, fix="register again")
+
+
+def written(results: RegistrationResults, parent: Path) -> Path:
+    """A new folder in `parent`, named as the transform, with the files of the registration as it lies now.
+
+    Raises InputError where there is nothing to measure, OutputError where the files cannot be written.
+    """
+    check(results)
+    folder = parent / (re.sub(r"[^\w\- ]", "_", results.transform.GetName())[:NAME_LENGTH].strip() or "registration")
+    export(results, folder)
+    return folder
+
+
+def doubts(results: RegistrationResults) -> tuple[str, ...]:
+    """What to know before believing the figures."""
+    return (f"{results.transform.GetName()}: {REMEASURE}.",) if nudge.nudged(results.transform) else ()

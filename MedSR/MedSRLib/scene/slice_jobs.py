@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,21 +65,12 @@ class EvaluateJob(NodeJob):
     def _show(self, read: tuple[list[str], list[list[str]]], outcome: Outcome) -> Evaluation:
         (columns, rows), scene, name = read, self.source.GetScene(), self.source.GetName()
         table = tables.add_table(scene, columns, rows, f"{name} slice evaluation")
-        summary = self._summary(scene, outcome.report.get("summary") or (), name)
+        summary = tables.add_records(scene, outcome.report.get("summary") or (), f"{name} slice evaluation by method", self.task)
         for node in (table, summary):
             if node is not None:
                 node.SetNodeReferenceID(attributes.SOURCE_ROLE, self.source.GetID())
                 place_beside(node, self.source)
         return Evaluation(table, summary, self._chart(scene, columns, rows, name))
-
-    @staticmethod
-    def _summary(scene: Any, rows: Sequence[Mapping[str, Any]], name: str) -> Any:
-        """The means by method, as the report gives them; None where it gives none."""
-        if not rows:
-            return None
-        columns = list(rows[0])
-        texts = [["" if row.get(c) is None else str(row[c]) for c in columns] for row in rows]
-        return tables.add_table(scene, columns, texts, f"{name} slice evaluation by method")
 
     @staticmethod
     def _chart(scene: Any, columns: list[str], rows: list[list[str]], name: str) -> Any:

@@ -41,6 +41,15 @@ def add_table(scene: Any, columns: Sequence[str], rows: Sequence[Sequence[str]],
     return node
 
 
+def add_records(scene: Any, records: Sequence[Mapping[str, Any]], name: str, task: str) -> Any:
+    """A new table node of a report's rows, but for columns in which none has a value; None where there are no rows."""
+    if not records:
+        return None
+    columns = [column for column in records[0] if any(row.get(column) is not None for row in records)]
+    texts = [["" if row.get(column) is None else str(row[column]) for column in columns] for row in records]
+    return add_table(scene, columns, texts, name, task)
+
+
 def text_of(node: Any) -> str:
     """A table node as CSV; a cell without a number is empty, as it was in the file that was read."""
     table = node.GetTable()

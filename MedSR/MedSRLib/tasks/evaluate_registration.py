@@ -33,7 +33,7 @@ OUTPUTS = (
     Port("table", "table", "One row an outline: Dice, 95 % Hausdorff distance, distance of centroids; in a case's first row the others."),
     Port("table1", "table", "Each measure over the cases: number, mean, standard deviation.", required=False),
     Port("table1_text", "text", "The same as a table in Markdown.", required=False, ending=".md"),
-    Port("plot", "figure", "Box plots of Dice and distances for each outline.", required=False),
+    Port("plot", "figure", "Of several cases: box plots of Dice and distances for each outline.", required=False),
 )
 
 
@@ -44,7 +44,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """table: dicts with the same keys, one an outline. table1: one a measure; table1_text: Markdown. plot: PNG bytes or None.
+    """table: dicts with the same keys, one an outline. table1: one a measure; table1_text: Markdown. plot: PNG bytes; None of one case.
 
     report: JSON-able: the same means as "summary", how each measure is defined, warnings.
     """
@@ -54,6 +54,11 @@ class Result:
     table1_text: str = ""
     plot: bytes | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def not_asked_for(self) -> tuple[str, ...]:
+        """Outputs that are not missed: of one case there is nothing to draw boxes of."""
+        return () if self.report.get("cases", 0) > 1 else ("plot",)
 
 
 def evaluate_registration(

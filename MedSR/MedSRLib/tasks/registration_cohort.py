@@ -101,7 +101,8 @@ def score(cases: Sequence[Case], progress: Progress) -> Result:
         "definitions": {"mutual_information": {"bins": MI_BINS, "log": "base 2", "bounds": "0 to the smaller of both entropies"}},
         "warnings": said,
     }
-    return Result(tuple(rows), tuple(table1), markdown(table1, len(cases)), _plot(rows, said), report)
+    plot = _plot(rows, said) if len(cases) > 1 else None
+    return Result(tuple(rows), tuple(table1), markdown(table1, len(cases)), plot, report)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ OPENED: Mapping[str, Sequence[str]] = {
     "outlinesPath": (".geojson", ".json", ".xml", ".png", ".tif", ".tiff", ".nrrd", ".nii.gz"),
     "landmarksPath": (".csv",),
     "casePath": (".json",),
+    "referenceLandmarksPath": (".csv",),
 }
 """Parameters that name a file to read: endings of the usual ones."""
 

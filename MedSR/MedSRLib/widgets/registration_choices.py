@@ -1,14 +1,9 @@
-"""The registration's options on its page, and what their choices are called."""
+"""What the choices of a registration's options are called on its page."""
 
 from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-OPTION_NAMES = (
-    "method", "slice", "slide_slice", "mpp_um", "orientation", "rotation_deg", "gland", "deformable", "landmarks_as", "opacity",
-    "fused_um", "accept_any",
-)  # fmt: skip
-"""Options of register_slide but for `transform_as`, which two buttons stand for."""
 WORDS = {
     "methodComboBox": {
         "auto": _("By what there is: pictures, masks"),
@@ -29,4 +24,4 @@ WORDS = {
     },
     "landmarksComboBox": {"start": _("a start"), "correction": _("a correction of the result")},
 }
-"""What the choices are called, in the order of the options'."""
+"""By list on the page: {choice: its words}, in the order of the option's choices."""

@@ -23,6 +23,21 @@ def file_of(text: str, what: str) -> Path:
     return path
 
 
+def file_or_none(text: str, what: str) -> Path | None:
+    """The same; None where nothing was typed."""
+    return file_of(text, what) if text.strip() else None
+
+
+def landmarks_of(parameters: Any) -> Any:
+    """A pair of point lists, or a file; None where neither was given. Raises InputError for one list alone."""
+    lists = parameters.slidePoints, parameters.mriPoints
+    if all(lists):
+        return lists
+    if any(lists):
+        raise InputError("landmarks need two lists, on the slide and on the MRI", where="landmarks", fix="choose both, or none")
+    return file_or_none(parameters.landmarksPath, "landmarks")
+
+
 def is_picture(slide: Any) -> bool:
     """Whether a slide, a node or a path, is a picture; else it is outlines alone."""
     if isinstance(slide, (str, Path)):

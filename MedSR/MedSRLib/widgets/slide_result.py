@@ -13,6 +13,9 @@ from ..scene.slide_transform import hang
 from . import registration_card, slide_views, viewing
 from .slide_hand import carries_slide
 
+OF_A_RESULT = ("besideButton", "blendButton", "squaresButton", "exportButton", "evaluateButton")
+"""Buttons that need one."""
+
 
 class ResultSection:
     """attempt: runs what a button does, and says its error on the page. opacity: gives that of the slide."""
@@ -37,10 +40,9 @@ class ResultSection:
         if results is not None and other:
             registration_views.show_outlines(transform.GetScene(), results.segmentation)
         known = results is not None
-        for button in (self.ui.besideButton, self.ui.blendButton, self.ui.squaresButton, self.ui.exportButton):
-            button.enabled = known
+        for name in OF_A_RESULT:
+            getattr(self.ui, name).enabled = known
         self.ui.tableButton.enabled = results is not None and results.table is not None
-        self.ui.evaluateButton.enabled = results is not None and results.segmentation is not None and results.mri is not None
         self._say()
 
     def _say(self) -> None:

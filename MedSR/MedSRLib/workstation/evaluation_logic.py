@@ -12,6 +12,7 @@ from trame_slicer.app.logic import BaseLogic
 
 from .. import jobs
 from ..errors import Cancelled, InputError, MedSRError
+from ..scene.registration_evaluation import doubts, written
 from ..tasks import load
 from .entries import Entry
 from .evaluation_table import table_of
@@ -73,18 +74,26 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
         folder = self._folder / f"evaluation-{self._count}"
         folder.mkdir(parents=True)
         stem = safe_name(original.name)
-        inputs = {task.INPUTS[0].name: str(original.path)}
+        inputs = {panel.original_port: str(original.path)}
         if panel.evaluates_result:
             if self._result is None or self._result.task != panel.task:
                 raise InputError("there is no result to compare", where=original.name, fix="compute one first")
-            inputs["result"] = str(self._result.path)
-        outputs = {port.name: str(folder / f"{stem}_{port.name}{SUFFIXES[port.kind]}") for port in task.OUTPUTS}
+            inputs[panel.result_port] = str(self._path_of(self._result, folder))
+        outputs = {port.name: str(folder / f"{stem}_{port.name}{port.ending or SUFFIXES[port.kind]}") for port in task.OUTPUTS}
         return jobs.Specification(panel.evaluation, inputs, outputs, {}, original.series)
+
+    def _path_of(self, result: Entry, folder: Path) -> Path:
+        """A result's file; of a registration, which lies in the scene, a folder of its files as it lies now."""
+        if result.registration is None:
+            return result.path
+        for doubt in doubts(result.registration):
+            self._task.note("warning", doubt)
+        return written(result.registration, folder)
 
     def _show_table(self, original: Entry, task: str, event: Mapping[str, Any]) -> None:
         kinds = {port.name: port.kind for port in load(task).OUTPUTS}
         self._files = {name: Path(path) for name, path in event["outputs"].items()}
-        self.data.columns, self.data.rows, self.data.note = table_of(event["report"])
+        self.data.heading, self.data.columns, self.data.rows, self.data.note = table_of(event["report"])
         self.data.volume = original.name
         self.data.csv = next((self._url(name) for name in self._files if kinds.get(name) == "table"), "")
         self.data.figures = [self._url(name) for name in self._files if kinds.get(name) == "figure"]

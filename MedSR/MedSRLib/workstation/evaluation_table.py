@@ -30,21 +30,26 @@ COLUMNS = (
     ),
     ("p_psnr_db", "p (PSNR)", "{:.2g}", None, P_MEANS),
     ("p_ssim", "p (SSIM)", "{:.2g}", None, P_MEANS),
+    ("mean", "Value", "{:.3f}", None, "Of this registration."),
+    ("unit", "Unit", "{}", None, "Of the value."),
 )
 """(key in the report, heading, format, which value is best, what it means)."""
+ROWS = {"method": "Method", "measure": "Measure"}
+"""By key in the report: what a row may be of."""
 
 
-def table_of(report: Mapping[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, Any]], str]:
-    """(columns, rows, note) for EvaluationState; the best of each column is marked."""
+def table_of(report: Mapping[str, Any]) -> tuple[str, list[dict[str, str]], list[dict[str, Any]], str]:
+    """(heading, columns, rows, note) for EvaluationState; the best of each column is marked."""
     summary = report.get("summary", [])
+    kind = next((key for key in ROWS if any(key in row for row in summary)), "method")
     measured = [column for column in COLUMNS if any(row.get(column[0]) is not None for row in summary)]
     columns = [{"key": key, "title": title, "hint": hint} for key, title, _form, _best, hint in measured]
     best = {key: _best(summary, key, better) for key, _title, _form, better, _hint in measured}
     rows = [
-        {"method": str(row["method"]), "cells": [_cell(row, key, form, best[key]) for key, _title, form, _better, _hint in measured]}
+        {"name": str(row[kind]), "cells": [_cell(row, key, form, best[key]) for key, _title, form, _better, _hint in measured]}
         for row in summary
     ]
-    return columns, rows, _note(report)
+    return ROWS[kind], columns, rows, _note(report)
 
 
 def _best(summary: Sequence[Mapping[str, Any]], key: str, better: Any) -> float | None:
@@ -60,9 +65,14 @@ def _cell(row: Mapping[str, Any], key: str, form: str, best: float | None) -> di
 def _note(report: Mapping[str, Any]) -> str:
     """What the table measures, and what "default" is. The figures that the default chose by are of thinner stacks: not told here."""
     if "left_out_slices" not in report:
-        return " ".join(f"{text[:1].upper()}{text[1:]}." for text in report.get("warnings", ()))
+        return " ".join(f"{_begun(text)}." for text in report.get("warnings", ()))
     count = report["left_out_slices"]
     parts = [f"{count} slices were left out, rebuilt by each method from the slices that were kept, and compared with what was acquired."]
     for chosen in report.get("chosen", {}).values():
         parts.append(f"“default” is what the method “auto” does: here it chose “{chosen['row']}”, by the kept slices alone.")
     return " ".join(parts)
+
+
+def _begun(text: str) -> str:
+    """A clause as a sentence begins; the name of a file or node before it keeps its letters."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text

@@ -11,7 +11,7 @@ from trame_server.utils.typed_state import TypedState
 
 @dataclass
 class EvaluationState:
-    """columns: [{key, title, hint}]; rows: [{method, cells: [{text, best}]}]; figures: URLs of pictures.
+    """heading: of the rows' names; columns: [{key, title, hint}]; rows: [{name, cells: [{text, best}]}]; figures: URLs of pictures.
 
     count: how many evaluations are done. is_open: of each tab alone, so that neither a reload nor another tab opens the dialog.
     """
@@ -20,6 +20,7 @@ class EvaluationState:
     is_open: bool = False
     volume: str = ""
     note: str = ""
+    heading: str = ""
     columns: list[dict] = field(default_factory=list)
     rows: list[dict] = field(default_factory=list)
     figures: list[str] = field(default_factory=list)
@@ -53,8 +54,8 @@ class EvaluationUI:
     def _table(self, name) -> None:
         with html.Table(classes="medsr-table", id="evaluation-table"):
             with html.Thead(), html.Tr():
-                html.Th("Method")
+                html.Th("{{ " + name.heading + " }}")
                 html.Th("{{ column.title }}", v_for=(f"column in {name.columns}",), key="column.key", title=("column.hint",))
-            with html.Tbody(), html.Tr(v_for=(f"row in {name.rows}",), key="row.method"):
-                html.Td("{{ row.method }}")
+            with html.Tbody(), html.Tr(v_for=(f"row in {name.rows}",), key="row.name"):
+                html.Td("{{ row.name }}")
                 html.Td("{{ cell.text }}", v_for="(cell, i) in row.cells", key="i", classes=("{ 'medsr-best': cell.best }",))

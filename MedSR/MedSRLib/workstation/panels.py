@@ -11,6 +11,10 @@ from ..tasks.options import Port
 from . import preview, preview_ct
 from .entries import Entry
 
+ORIGINAL_PORTS = ("volume", "mri", "reference")
+RESULT_PORTS = ("result", "registration")
+"""What an evaluation calls its input that is the original, or its result; the first that it has. Labels of an MRI are a "reference" too."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -58,9 +62,23 @@ class Panel:
         return f"{name} to carry along" if port.name in self.output_names else name
 
     @property
+    def result_port(self) -> str:
+        """The evaluation's input that is the shown result; "" where it measures the methods on the image."""
+        return next((name for name in RESULT_PORTS if name in self._evaluation_inputs), "")
+
+    @property
+    def original_port(self) -> str:
+        """The evaluation's input that is the shown original."""
+        return next((name for name in ORIGINAL_PORTS if name in self._evaluation_inputs), "")
+
+    @property
     def evaluates_result(self) -> bool:
         """Whether the evaluation is of a result that is there, not of the methods on the image."""
-        return bool(self.evaluation) and any(port.name == "result" for port in load(self.evaluation).INPUTS)
+        return bool(self.result_port)
+
+    @property
+    def _evaluation_inputs(self) -> tuple[str, ...]:
+        return tuple(port.name for port in load(self.evaluation).INPUTS) if self.evaluation else ()
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -112,6 +130,8 @@ PANELS = {
             map_title="",
             sentence=lambda original, options, pace: "",
             unset_texts=lambda original, options: UNSET_SLIDE,
+            evaluation="evaluate_registration",
+            evaluate="Evaluate this registration",
             in_plane=True,
             own_inputs=True,
         ),
