@@ -13,8 +13,10 @@
     python -m training.evaluate_bone --models bone=CHECKPOINT --data FOLDER --out DIR          # ct-super-resolver-bone
     python -m training.train fit --config training/configs/dino-mri.yaml               # and dino-slide: features without labels
     python -m training.train fit --config training/configs/slide-matching.yaml         # or prosregnet: slide to MRI, known warps
+    python -m training.train fit --config training/configs/place-features.yaml         # features of places, what ships
     python -m training.registration_test_set --data FOLDER --verify                            # pseudo-MRI of held-out slides
-    python -m training.evaluate_matching --data FOLDER --models scratch=CHECKPOINT pretrained=CHECKPOINT --out DIR
+    python -m training.evaluate_matching --data FOLDER --out DIR
+        --models scratch=CHECKPOINT pretrained=CHECKPOINT … --neighbours places=CHECKPOINT …       # regressions; features' neighbours
     python -m training.evaluate --data FOLDER/cardiac/acdc_5mm --models slice-refiner slice-autoencoder --out DIR
     python -m training.anatomy --data FOLDER --out DIR                                      # brain, prostate, spine, heart …
     python -m training.figures --data FOLDER/cardiac/acdc_5mm --models slice-refiner --out DIR
