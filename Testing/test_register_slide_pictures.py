@@ -254,6 +254,8 @@ def test_learned_features_find_the_place_too_and_say_how_many_places_agree(known
     assert known.error(made) < 0.02 and facts["grade"] == "good" and facts["method"] == "features"
     assert facts["orientation"]["chosen"] == "f90" and facts["orientation"]["decided_by"] == "features"
     scores = facts["orientation"]["scores"]
+    guided = register_slide(known.mri, Options(mpp_um=MPP, method="features", slice=SLICE), slide=known.slide, mri_mask=known.tissue)
+    assert known.error(guided) < 0.02 and guided.registration["dice"] > 0.9, "searched around the gland alone"
     assert scores["f90"] >= 12 and scores["f90"] > 1.3 * max(scores[name] for name in ORIENTATIONS if name[0] == "r")
 
 
