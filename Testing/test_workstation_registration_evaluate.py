@@ -103,6 +103,7 @@ def test_the_shown_registration_is_measured_as_it_was_downloaded(registered, dat
     note = page.tab.inner_text("#evaluation-note")
     assert note.startswith("aaa0060_input_highres") and "against the mask that drove the registration." in note
     assert page.tab.locator("#evaluation img").count() == 0, "of one case a box plot says nothing"
+    assert "no fused image" in page.tab.inner_text("#notes") and "plot" not in page.tab.inner_text("#notes"), "nor is it missed"
     folder = os.environ.get("MEDSR_SCREENSHOTS")
     if folder:
         page.tab.screenshot(path=Path(folder) / "workstation_registration_evaluation.png")
