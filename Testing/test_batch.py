@@ -40,6 +40,8 @@ def test_a_row_that_fails_is_told_and_the_rest_goes_on(table, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["register-slide", "--cases", str(table), str(out), "--orientation", "r0", "--quiet"]
     assert cli.main(words) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gone: ")]
+    assert len(told) == 1 and "nowhere.svs: there is no such file or folder" in told[0], "without remarks, too"
     rows = summary(out)
     assert {case: row["status"] for case, row in rows.items()} == {"first": "done", "gone": "failed", "second": "done"}
     assert "nowhere.svs: there is no such file or folder" in rows["gone"]["error"] and not (out / "gone").exists()

@@ -98,7 +98,7 @@ def _case(
         if error.exit_code == 130:  # the user's own wish ends the batch
             raise
         sentence = error.named(flag_of).sentence()
-        console.note(f"{case}: {sentence}")
+        console.failed(f"{case}: {sentence}")
         return _row(case, FAILED, task, {}, error=sentence), error.exit_code
     console.warn_late([f"{case}: {sentence}" for sentence in outcome.warnings])
     console.result(outcome)

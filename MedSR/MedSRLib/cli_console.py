@@ -90,6 +90,10 @@ class Console:
         """A remark, on standard error."""
         print(sentence, file=sys.stderr, flush=True)
 
+    def failed(self, sentence: str) -> None:
+        """One of several jobs failed, on standard error; whoever wants no remarks wants this."""
+        print(sentence, file=sys.stderr, flush=True)
+
     def result(self, outcome: Outcome) -> None:
         """The paths of what was written, on standard output, one a line."""
         for path in outcome.outputs.values():
@@ -163,6 +167,10 @@ class JsonLines(Console):
 
     def note(self, sentence: str) -> None:
         """An event."""
+        tell_event("log", text=sentence)
+
+    def failed(self, sentence: str) -> None:
+        """An event like a remark: the summary holds the error itself."""
         tell_event("log", text=sentence)
 
     def result(self, outcome: Outcome) -> None:
