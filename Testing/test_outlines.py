@@ -13,9 +13,10 @@ from MedSRLib.io.outline_files import read_outlines
 from MedSRLib.io.outline_geojson import write
 from MedSRLib.io.outline_trace import polygons_of
 from MedSRLib.outlines import Outline, Polygon, joined, of_classes
-from MedSRLib.outlines_area import coverage, label_map, mask
+from MedSRLib.outlines_area import coverage, mask
 from MedSRLib.outlines_check import checked, crosses_itself
 from MedSRLib.volume import Volume
+from MedSRLib.volume_layers import layered
 
 
 def circle(x: float, y: float, radius: float, points: int = 20000) -> np.ndarray:
@@ -248,6 +249,8 @@ def test_labels_are_numbered_in_order_and_moved_by_a_matrix():
     moved = first.moved(np.array([[0, -2, 20], [2, 0, 10], [0, 0, 1.0]]))
     assert moved.box == (12, 10, 20, 18) and moved.area_px == 64
     grid = Window((0.0, 0.0, 20.0, 20.0), (20, 20))
-    labels = label_map([first, moved], grid)
+    labels = layered({number: mask(outline, grid) for number, outline in enumerate([first, moved], 1)})
     assert (np.count_nonzero(labels == 1), np.count_nonzero(labels == 2)) == (16, 64)
+    again = layered({1: labels == 1, 2: labels == 2, 3: labels > 0})
+    assert again.shape == (20, 20, 2) and np.array_equal(again[..., 1] == 3, labels > 0), "what overlaps lies in a layer of its own"
     assert len(joined([first, moved])) == 1 and joined([first, moved])[0].area_px == 80

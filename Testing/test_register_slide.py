@@ -19,6 +19,8 @@ from MedSRLib.io.outline_files import read_outlines
 from MedSRLib.outlines import Outline, Polygon, joined
 from MedSRLib.tasks.register_slide import ORIENTATIONS, Options, register_slide
 from MedSRLib.tasks.slide_gate import judge
+from MedSRLib.tasks.slide_place import KEPT
+from MedSRLib.tasks.slide_search import UNDETERMINED
 from MedSRLib.volume import Volume
 
 sitk = pytest.importorskip("SimpleITK")
@@ -69,7 +71,7 @@ def test_simpleitk_finds_the_same_dice_with_the_written_transform(data_dir, draw
     gland = sitk.GetArrayFromImage(fixed)[14] > 0
     dice = 2 * np.count_nonzero(moved & gland) / (np.count_nonzero(moved) + np.count_nonzero(gland))
     assert made.registration["dice"] == pytest.approx(dice, abs=0.002)
-    assert np.count_nonzero(moved ^ (made.labels.array[14] > 0)) < 0.01 * moved.sum(), "gland, and cancer drawn over it"
+    assert np.count_nonzero(moved ^ (made.labels.array[14, ..., 0] == 1)) < 0.01 * moved.sum()
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -117,11 +119,11 @@ def test_aaa0043_by_the_command_finds_its_scale_in_spite_of_its_tag(data_dir, tm
     assert {path.name for path in out.iterdir()} == {
         "transform.h5", "registration.json", "dice.csv", "labels.seg.nrrd", "labelmap.nii.gz", "fused.nrrd", "fused_slide.ome.tif"
     }  # fmt: skip
-    labels, nifti = (formats.read(out / name)[0] for name in ("labels.seg.nrrd", "labelmap.nii.gz"))
+    labels, nifti = formats.read_labels(out / "labels.seg.nrrd")[0], formats.read(out / "labelmap.nii.gz")[0]
     mask = sitk.ReadImage(str(words[0]))
-    assert nifti.array.shape == labels.array.shape == mask.GetSize()[::-1]
+    assert nifti.array.shape == labels.shape == mask.GetSize()[::-1]
     assert sitk.ReadImage(str(out / "labels.seg.nrrd")).GetDirection() == pytest.approx(mask.GetDirection(), abs=1e-5)
-    assert np.array_equal(nifti.array, labels.array) and set(labels.meta["segments"].values()) == {"tissue", "Label 255"}
+    assert np.array_equal(nifti.array, labels.array.max(-1)) and set(labels.meta["segments"].values()) == {"tissue", "Label 255"}
     fused = sitk.ReadImage(str(out / "fused.nrrd"))
     assert fused.GetNumberOfComponentsPerPixel() == 3 and fused.GetSize() == (*mask.GetSize()[:2], 1)
     assert fused.TransformIndexToPhysicalPoint((5, 9, 0)) == pytest.approx(
@@ -223,6 +225,8 @@ def test_what_cannot_be_is_refused_and_why(pair):
         register_slide(picture, slide=path, mri_mask=volume.with_(origin_mm=(0, 0, 0)))
     with pytest.raises(InputError, match="2 frames"):
         register_slide([volume, volume], slide=path)
+    with pytest.raises(InputError, match="holds 15999\\d different values, so it is an image"):
+        register_slide(picture, slide=path, mri_mask=picture)
     with pytest.raises(InputError, match="mask is empty"):
         register_slide(picture, slide=path, mri_mask=volume.with_(array=np.zeros(volume.array.shape, np.uint8)))
 
@@ -255,31 +259,40 @@ def test_labels_become_a_dicom_seg_that_lies_on_its_series(data_dir, tmp_path):
         file.extractall(tmp_path / "in", filter="data")
     mri = formats.read(tmp_path / "in")[0]
     array = np.zeros(mri.shape, np.uint8)
-    array[7, 100:140, 120:170], array[7, 110:120, 130:135] = 1, 2
+    array = np.stack([array, array], axis=-1)
+    array[7, 100:140, 120:170, 0], array[7, 110:120, 130:135, 1] = 1, 2
     dicom_seg.write(tmp_path / "labels.dcm", mri.with_(array=array, meta={"segments": {1: "prostate", 2: "cancer"}}))
     found = pydicom.dcmread(tmp_path / "labels.dcm")
     assert [s.SegmentLabel for s in found.SegmentSequence] == ["prostate", "cancer"] and int(found.NumberOfFrames) == 2
     corner = mri.affine @ (0, 0, 7, 1)
     for frame, pixels, number in zip(found.PerFrameFunctionalGroupsSequence, found.pixel_array, (1, 2), strict=True):
         assert [float(v) for v in frame.PlanePositionSequence[0].ImagePositionPatient] == pytest.approx(corner[:3], abs=1e-3)
-        assert np.array_equal(pixels > 0, array[7] == number)
+        assert np.array_equal(pixels > 0, array[7, ..., number - 1] == number), "each whole, though the cancer lies in the gland"
     assert found.FrameOfReferenceUID == pydicom.dcmread(mri.meta["dicom_files"][7]).FrameOfReferenceUID
     assert not dicom_seg.can_refer(Volume(array))
 
 
 def test_the_cases_description_says_which_way_round(data_dir, tmp_path):
     """The two published descriptions, and SimpleITK's own rotation for the sense of the angle."""
-    from MedSRLib.io.slide_case import read_case
+    from MedSRLib.io.slide_case import CaseEntry, read_case
     from MedSRLib.tasks.slide_fit import turn
 
     folder = data_dir / "pairs"
-    assert read_case(folder / "aaa0043/histology_aaa0043.json", folder / "aaa0043/aaa0043_B.tiff") == (False, 0)
-    assert read_case(folder / "aaa0060/aaa0060_histology.json", "aaa0060 E1E2E3E4.svs") == (True, -17)
+    assert read_case(folder / "aaa0043/histology_aaa0043.json", folder / "aaa0043/aaa0043_B.tiff") == CaseEntry(
+        False, 0, None, (7.205737084076597,) * 2
+    )
+    described = read_case(folder / "aaa0060/aaa0060_histology.json", "aaa0060 E1E2E3E4.svs")
+    assert (described.mirrored, described.degrees, described.slice) == (True, -17, None)
     with pytest.raises(InputError, match="does not describe the slide other.tiff; it has aaa0060_c1c2c3c4"):
         read_case(folder / "aaa0060/aaa0060_histology.json", "other.tiff")
     fixed_to_moving = sitk.AffineTransform(2)
     fixed_to_moving.Rotate(0, 1, np.radians(-17))
     assert np.linalg.inv(np.reshape(fixed_to_moving.GetMatrix(), (2, 2))) == pytest.approx(turn(-17))
+    entry = {"filename": "s", "transform": {"flip": 0, "rotation_angle": 0}}
+    for more, says in (({"mri_slice": -3}, "mri_slice -3"), ({"resolution_x_um": 7, "resolution_y_um": 0}, "a resolution of")):
+        (tmp_path / "case.json").write_text(json.dumps({"a": entry | more}))
+        with pytest.raises(InputError, match=says):
+            read_case(tmp_path / "case.json", "s.svs")
     for text in ("[]", '{"a": {"filename": "s.svs"}}', '{"a": {"filename": "s.svs", "transform": {"flip": 2, "rotation_angle": 0}}}'):
         (tmp_path / "case.json").write_text(text)
         with pytest.raises(InputError, match=r"no description|does not say how|no orientation"):
@@ -291,8 +304,68 @@ def test_a_described_slide_is_no_longer_undetermined(pair, tmp_path):
     case = tmp_path / "case.json"
     case.write_text(json.dumps({"slice1": {"filename": "x\\slide.svs", "transform": {"flip": 0, "rotation_angle": 5}}}))
     facts = register_slide(volume, Options(mpp_um=8.0), slide=path, case=case).registration
-    assert facts["orientation"]["determined"] and facts["orientation"]["chosen"] == "r0"
-    assert not register_slide(volume, Options(mpp_um=8.0), slide=path).registration["orientation"]["determined"]
+    assert facts["orientation"]["determined"] and facts["orientation"]["chosen"] == "r0" and facts["grade"] == "good"
+    untold = register_slide(volume, Options(mpp_um=8.0), slide=path).registration
+    assert not untold["orientation"]["determined"] and untold["grade"] == "doubtful"
+    assert untold["warnings"] == untold["reasons"] == [UNDETERMINED], "as near as it fits, it may lie mirrored"
+
+
+def test_a_case_says_slice_and_pixel_size_and_what_is_given_goes_before(pair, tmp_path):
+    """Two slices that fit alike: without a word the first is taken, and that is said."""
+    volume, path, true = pair
+    array = volume.array.copy()
+    array[3] = array[2]
+    volume, case = volume.with_(array=array), tmp_path / "case.json"
+    said = {"filename": "slide.svs", "mri_slice": 3, "resolution_x_um": 8.0, "resolution_y_um": 8.0, "transform": {"flip": 0, "rotate": 5}}
+    case.write_text(json.dumps({"slice1": said}))
+    facts = register_slide(volume, slide=path, case=case).registration
+    assert (facts["slice"], facts["mpp"]["used_um"], facts["mpp"]["source"], facts["grade"]) == (3, [8.0, 8.0], "case", "good")
+    given = register_slide(volume, Options(slice=2, mpp_um=8.2), slide=path, case=case).registration
+    assert (given["slice"], given["mpp"]["used_um"], given["mpp"]["source"]) == (2, [8.2, 8.2], "given")
+    searched = register_slide(volume, Options(orientation="r0", mpp_um=8.0), slide=path).registration
+    assert searched["grade"] == "doubtful" and "which slice the slide lies on cannot be told" in searched["warnings"][0]
+    said["resolution_x_um"] = said["resolution_y_um"] = 80.0
+    case.write_text(json.dumps({"slice1": said}))
+    unlikely = register_slide(volume, slide=path, case=case).registration
+    assert unlikely["mpp"]["source"] == "gland" and "at the stated 80 µm per pixel" in unlikely["warnings"][0]
+
+
+def test_a_transform_of_an_earlier_run_is_read_with_its_pixel_size_and_kept_is_doubtful(pair, tmp_path):
+    volume, path, _ = pair
+    formats.write(tmp_path / "mask.nrrd", volume)
+    words = ["register-slide", str(tmp_path / "mask.nrrd"), str(path), str(tmp_path / "out"), "--quiet"]
+    assert cli.main([*words, "--mpp", "8.5", "--orientation", "r0"]) == 0
+    again = register_slide(volume, Options(transform_as="result"), slide=path, transform=tmp_path / "out" / "transform.h5")
+    first = json.loads((tmp_path / "out" / "registration.json").read_text())
+    assert again.registration["mpp"]["used_um"] == [8.5, 8.5] and again.registration["mpp"]["source"] == "registration.json"
+    assert again.registration["dice"] == pytest.approx(first["dice"], abs=1e-9) and first["grade"] == "good"
+    assert again.registration["grade"] == "doubtful" and again.registration["reasons"] == [KEPT]
+
+
+def test_a_mask_as_its_own_slide_is_not_called_good(pair, tmp_path):
+    volume, _, _ = pair
+    upright = volume.with_(direction=np.eye(3))
+    formats.write(tmp_path / "mask.nrrd", upright)
+    facts = register_slide(upright, Options(orientation="r0"), slide=tmp_path / "mask.nrrd").registration
+    assert facts["dice"] > 0.9995 and facts["grade"] == "doubtful" and "the same to the last pixel" in facts["reasons"][0]
+
+
+def test_segments_of_the_files_are_whole_where_they_overlap(data_dir, drawn, t2, tmp_path):
+    """Gland and the cancer in it, as Slicer's own reader, SimpleITK, highdicom's reader and the table of Dice see them."""
+    mri, mask = t2
+    made = register_slide(mri, Options(slice=14, orientation="r0", mpp_um=MPP), slide=drawn[1], mri_mask=mask)
+    formats.write(tmp_path / "labels.seg.nrrd", made.labels)
+    layers = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "labels.seg.nrrd")))
+    gland, cancer, flat = layers[14, ..., 0] > 0, layers[14, ..., 1] > 0, made.labelmap.array[14]
+    assert layers.shape == (*mri.shape, 2) and np.count_nonzero(gland & cancer) > 50, "the cancer lies in the gland"
+    truth = mask.array[14] > 0
+    assert made.registration["dice"] == pytest.approx(2 * (gland & truth).sum() / (gland.sum() + truth.sum()), abs=1e-9)
+    assert np.array_equal(flat == 2, cancer) and np.array_equal(flat == 1, gland & ~cancer)
+    assert cancer.sum() * np.prod(mri.spacing_mm[:2]) == pytest.approx(made.dice[1]["area_mm2"], rel=0.1)
+    back = formats.read_labels(tmp_path / "labels.seg.nrrd")[0]
+    assert np.array_equal(back.array, made.labels.array) and back.meta["segments"] == {1: "prostate", 2: "cancer"}
+    with pytest.raises(InputError, match="its segments overlap"):
+        formats.read(tmp_path / "labels.seg.nrrd")
 
 
 def test_a_blank_slide_and_an_unreadable_one_are_refused_and_nothing_is_written(data_dir, tmp_path, capsys):

@@ -25,11 +25,32 @@ TERMINATED_CODE = 143
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage. A word that begins as a negative number does is a value, never a flag."""
+    """Says what is wrong in one sentence, without the usage. A word that begins as a negative number does is a value, never a flag.
+
+    intermixed: words without a flag may stand before, between and behind the flags, even where some of them may be left out.
+    """
+
+    intermixed = False
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._negative_number_matcher = NEGATIVE_NUMBERS
+        self._is_parsing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """As argparse does; what is left over is told by the verb's own parser, whose help says what there is."""
+        if self._is_parsing:  # argparse's intermixed parsing comes back here
+            return super().parse_known_args(args, namespace)
+        self._is_parsing = True
+        try:
+            found, rest = (
+                self.parse_known_intermixed_args(args, namespace) if self.intermixed else super().parse_known_args(args, namespace)
+            )
+        finally:
+            self._is_parsing = False
+        if rest and self.get_default("run") is not None:
+            self.error("unrecognized arguments: " + " ".join(rest))
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(message, where=self.prog, fix=f"see {self.prog} --help")
@@ -68,7 +89,7 @@ def _failed(error: BaseException, as_json: bool) -> int:
         raise error
     code = TERMINATED_CODE if isinstance(error, Terminated) else None
     if isinstance(error, KeyboardInterrupt):
-        error = Cancelled("cancelled, nothing was written")
+        error = Cancelled(str(error) or "cancelled, nothing was written")
     elif not isinstance(error, MedSRError):
         from .jobs_child import unexpected
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SUMMARY = "summary.csv"
 EVALUATION_COLUMNS = ("reference", "reference_landmarks")
 """What only the evaluation of the same table reads."""
+PORT_COLUMNS = {"case": "case_file"}
+"""Inputs whose own name is taken: the column "case" names the case's folder."""
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 DONE, KEPT, FAILED = "done", "done before", "failed"
 
@@ -38,8 +40,9 @@ def run_batch(name: str, task: ModuleType, arguments: argparse.Namespace, common
     table, out = Path(arguments.cases).expanduser(), Path(arguments.out).expanduser()
     cases = read_cases(table)
     specs = {case: _specification(name, task, row, table, common, out / case, files) for case, row in cases.items()}
-    console, rows, code = choose_console(arguments.json, arguments.quiet), [], 0
-    with new_folder(str(out)):
+    rows: list[dict[str, Any]] = []
+    console, code = choose_console(arguments.json, arguments.quiet), 0
+    with new_folder(str(out)), _stopped(rows, len(specs), out):
         for number, (case, spec) in enumerate(specs.items()):
             row, failed = _case(case, spec, task, arguments.overwrite, console, (number / len(specs), (number + 1) / len(specs)))
             rows.append(row)
@@ -50,19 +53,32 @@ def run_batch(name: str, task: ModuleType, arguments: argparse.Namespace, common
     return code
 
 
+@contextmanager
+def _stopped(rows: Sequence[Any], count: int, out: Path) -> Iterator[None]:
+    """Ctrl-C and its like say what stays: the cases before it are whole."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not rows:
+            raise
+        raise type(stop)(
+            f"cancelled after {len(rows)} of {count} cases, which stay in {out}; the same command goes on from there"
+        ) from None
+
+
 def _specification(
     name: str, task: ModuleType, row: Mapping[str, str], table: Path, common: Specification, folder: Path, files: Mapping[str, str]
 ) -> Specification:
     """One row as a job. Raises InputError for a column that is none of the task's, OptionError for a value that is none."""
     from .io.case_table import beside
 
-    ports = {port.name for port in task.INPUTS}
+    ports = {PORT_COLUMNS.get(port.name, port.name): port.name for port in task.INPUTS}
     fields = {key: f for f in dataclasses.fields(task.Options) for key in (f.name, flag_of(f.name)[2:].replace("-", "_"))}
     inputs, options = dict(common.inputs), dict(common.options)
     for column, text in row.items():
         key = column.strip().replace("-", "_")
         if key in ports:
-            inputs[key] = str(beside(table, text))
+            inputs[ports[key]] = str(beside(table, text))
         elif key in fields:
             options[fields[key].name] = _value(fields[key], text, folder.name)
         elif key not in EVALUATION_COLUMNS:

@@ -134,7 +134,7 @@ def _picture(values: dict[str, Any]) -> Picture:
     from .tasks.slide_pictures import picture
 
     with ExitStack() as stack:
-        return picture(slide_side(_slide(values), None, Options(), None, stack))
+        return picture(slide_side(_slide(values), None, Options(), None, None, stack))
 
 
 def _reference(values: dict[str, Any]) -> dict[str, Any]:

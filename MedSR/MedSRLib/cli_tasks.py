@@ -15,7 +15,7 @@ from .jobs_specification import Outcome, Specification
 from .tasks.options import help_of, zero_means_unset
 
 if TYPE_CHECKING:
-    from .cli import Verbs
+    from .cli import Parser, Verbs
 
 ENDINGS = {
     "table": ".csv", "figure": ".png", "volume": ".nrrd", "segmentation": ".seg.nrrd",
@@ -50,7 +50,7 @@ def add_task(verbs: Verbs, name: str, task: ModuleType) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
+def _add_ports(parser: Parser, task: ModuleType) -> None:
     """The inputs that must be given, and the first output where it is an image, stand without a flag."""
     first, *others = task.INPUTS
     many: dict[str, Any] = {"nargs": "+"} if hasattr(task, "score_cohort") else {}
@@ -78,8 +78,9 @@ def _add_ports(parser: argparse.ArgumentParser, task: ModuleType) -> None:
         parser.add_argument(flag, dest=_place("out", port), default="", metavar="OUT", help=_escaped(port.help))
 
 
-def _add_batch(parser: argparse.ArgumentParser, task: ModuleType) -> None:
+def _add_batch(parser: Parser, task: ModuleType) -> None:
     """A table of cases instead of one: only the folder for all of them stands without a flag then."""
+    parser.intermixed = True
     places = " ".join(port.name.upper() for port in task.INPUTS if port.required)
     parser.usage = f"{parser.prog} [options] {places} OUT_DIR\n       {parser.prog} [options] --cases CSV OUT_DIR"
     columns = "the column case names its folder in OUT_DIR, the others are inputs (paths from the table) and options"
@@ -215,7 +216,8 @@ def _check_given(task: ModuleType, arguments: argparse.Namespace) -> None:
 def _said(task: ModuleType, outcome: Outcome) -> str:
     report = outcome.report
     method = f" by {report['method']} ({report['why']})" if report.get("method") and report.get("why") else ""
-    return f"{task.TITLE}: done{method} in {outcome.seconds:.1f} s."
+    words = f": {task.in_words(report)}" if hasattr(task, "in_words") else ""
+    return f"{task.TITLE}: done{method} in {outcome.seconds:.1f} s{words}."
 
 
 def specification(name: str, task: ModuleType, arguments: argparse.Namespace) -> Specification:

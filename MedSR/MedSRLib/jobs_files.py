@@ -110,6 +110,7 @@ class Staging:
         name = f".medsr-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
         self._folders = {folder.resolve(): folder.resolve() / name for folder in folders}
         self._staged: list[tuple[Path, Path]] = []
+        self._retired: list[Path] = []
 
     def __enter__(self) -> Staging:
         try:
@@ -139,25 +140,35 @@ class Staging:
             raise OutputError(error.what, where=str(target), fix=error.fix) from error
         self._staged.append((part, target))
 
+    def retire(self, target: Path) -> None:
+        """Take away a file that nothing replaces, when everything else moves to its target."""
+        self._retired.append(target)
+
     def commit(self) -> None:
-        """Move everything to its target; where one cannot be moved, put the others back."""
+        """Move everything to its target and what is retired away; where one cannot be moved, put the others back."""
         undo: list[tuple[Path, Path]] = []
         try:
             for number, (part, target) in enumerate(self._staged):
                 with _said(target):
                     self._move(number, part, target, undo)
+            for number, target in enumerate(self._retired, len(self._staged)):
+                with _said(target):
+                    self._set_aside(number, target, self._folders[target.parent.resolve()], undo)
         except BaseException:
             for now, before in reversed(undo):
                 now.replace(before)
             raise
 
     def _move(self, number: int, part: Path, target: Path, undo: list[tuple[Path, Path]]) -> None:
-        if os.path.lexists(target):
-            old = part.parent / f".{number}.old"
-            target.rename(old)
-            undo.append((old, target))
+        self._set_aside(number, target, part.parent, undo)
         part.rename(target)
         undo.append((target, part))
+
+    def _set_aside(self, number: int, target: Path, hidden: Path, undo: list[tuple[Path, Path]]) -> None:
+        if os.path.lexists(target):
+            old = hidden / f".{number}.old"
+            target.rename(old)
+            undo.append((old, target))
 
     def _remove(self) -> None:
         for hidden in self._folders.values():

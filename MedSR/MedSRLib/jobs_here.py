@@ -51,8 +51,11 @@ def run_here(spec: Specification, progress: Progress = Progress(), warn: Warn = 
         result = _call(task, options, values, progress.part(READ_END, TASK_END))
         heard.take(result.report.get("warnings", ()))
         heard.take(_doubts(kinds, spec, result))
-        outcome = Outcome(_present(task, spec, result, heard), result.report, time.perf_counter() - started, tuple(heard.sentences))
-        _write(kinds, result, outcome, _provenance(spec, options, values, outcome), progress.part(TASK_END, 1.0))
+        outputs = _present(task, spec, result, heard)
+        stale = _stale(kinds, spec, outputs)
+        heard.take(f"{path.name} of an earlier run is removed from {path.parent}: this run made none" for path in stale)
+        outcome = Outcome(outputs, result.report, time.perf_counter() - started, tuple(heard.sentences))
+        _write(kinds, result, outcome, _provenance(spec, options, values, outcome), stale, progress.part(TASK_END, 1.0))
     return outcome
 
 
@@ -102,7 +105,7 @@ def _read(task: ModuleType, spec: Specification, progress: Progress) -> dict[str
         if port.kind == "file":
             values[port.name] = Path(path).expanduser()
             continue
-        frames = formats.read(path, spec.series if port.kind == "volume" else "")
+        frames = formats.read_labels(path) if port.layers else formats.read(path, spec.series if port.kind == "volume" else "")
         values[port.name] = frames if port.kind == "volume" else frames[0]
     progress(1.0)
     return values
@@ -164,6 +167,13 @@ def _present(task: ModuleType, spec: Specification, result: Any, heard: Heard) -
     return {port: str(path) for port, path in spec.outputs.items() if port not in missing}
 
 
+def _stale(kinds: Mapping[str, str], spec: Specification, outputs: Mapping[str, str]) -> list[Path]:
+    """Files of an earlier run that the facts written now would no longer tell of: asked for again, and not made."""
+    if all(kinds[port] != "facts" for port in outputs):
+        return []
+    return [Path(path) for port, path in spec.outputs.items() if port not in outputs and Path(path).is_file()]
+
+
 def _doubts(kinds: Mapping[str, str], spec: Specification, result: Any) -> list[str]:
     """What the formats of the outputs cannot say as it is."""
     from .io import formats
@@ -198,21 +208,25 @@ def _identity(value: Any) -> Any:
     return _frames(value)[0].meta.get("identity", {})
 
 
-def _write(kinds: Mapping[str, str], result: Any, outcome: Outcome, provenance: Mapping[str, Any], progress: Progress) -> None:
-    """Make every output and its provenance under hidden names, then move them all to their places.
+def _write(
+    kinds: Mapping[str, str], result: Any, outcome: Outcome, provenance: Mapping[str, Any], stale: Sequence[Path], progress: Progress
+) -> None:
+    """Make every output and its provenance under hidden names, then move them all to their places, and what is stale away.
 
     Where facts are among the outputs, the provenance is in them, and not once more beside each file.
     """
     beside = all(kinds[port] != "facts" for port in outcome.outputs)
     text = json.dumps(plain(provenance), indent=2) + "\n"
-    with Staging(*(Path(path).parent for path in outcome.outputs.values())) as staging:
+    with Staging(*(Path(name).parent for name in outcome.outputs.values()), *(path.parent for path in stale)) as staging:
+        for path in stale:
+            staging.retire(path)
         parts = progress.part(0.0, 0.99).shares([PYRAMID_SHARE if kinds[port] == "pyramid" else 1.0 for port in outcome.outputs])
-        for step, (port, path) in zip(parts, outcome.outputs.items(), strict=True):
-            step(0.0, f"Writing {Path(path).name}")
-            with staging.place(Path(path)) as part:
+        for step, (port, name) in zip(parts, outcome.outputs.items(), strict=True):
+            step(0.0, f"Writing {Path(name).name}")
+            with staging.place(Path(name)) as part:
                 write_result(kinds[port], getattr(result, port), part, provenance, step)
             if beside:
-                with staging.place(provenance_path(path)) as part:
+                with staging.place(provenance_path(name)) as part:
                     part.write_text(text, encoding="ascii")
         progress(0.99)
         staging.commit()

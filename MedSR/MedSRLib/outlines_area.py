@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from .errors import OptionError
 from .geometry_plane import Window
 from .outlines import Outline, Polygon
 
@@ -26,16 +23,6 @@ def coverage(outline: Outline, grid: Window) -> np.ndarray:
 def mask(outline: Outline, grid: Window) -> np.ndarray:
     """(h, w) bool: pixels of which at least half lies inside."""
     return coverage(outline, grid) >= 0.5
-
-
-def label_map(outlines: Sequence[Outline], grid: Window) -> np.ndarray:
-    """(h, w) uint8: 1 for the first outline, 2 for the second, …; where two overlap the later one. Raises OptionError above 255."""
-    if len(outlines) > 255:
-        raise OptionError(f"{len(outlines)} outlines do not fit one label map", fix="join them by class first")
-    out = np.zeros(grid.shape, np.uint8)
-    for number, outline in enumerate(outlines, 1):
-        out[mask(outline, grid)] = number
-    return out
 
 
 def _add_polygon(out: np.ndarray, polygon: Polygon, grid: Window) -> None:

@@ -17,6 +17,8 @@ def read_cases(path: str | Path) -> dict[str, dict[str, str]]:
     Raises InputError where the file is no table, has no column "case", or a name is missing, twice there, or no folder's name.
     """
     path = Path(path).expanduser()
+    if not path.is_file():
+        raise InputError("there is no such file", where=str(path), fix="check the path")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)

@@ -10,6 +10,7 @@ import numpy as np
 from .. import __version__
 from ..errors import DependencyError, InputError
 from ..volume import Volume
+from ..volume_layers import numbers_of, segment
 from .atomic import replacing_file
 
 PROSTATE_NAMES = ("prostate", "gland", "prostate gland", "whole prostate", "whole gland")
@@ -23,7 +24,7 @@ def can_refer(volume: Volume) -> bool:
 
 
 def write(path: Path, labels: Volume) -> None:
-    """Write the labels of a volume's grid (uint8, (z, y, x)) as binary segments, named as meta["segments"] says.
+    """Write the labels of a volume's grid (uint8, (z, y, x) or (z, y, x, layer)) as binary segments, named as meta["segments"] says.
 
     Raises InputError where the volume did not come from DICOM slices or holds no label, DependencyError without highdicom.
     """
@@ -35,13 +36,10 @@ def write(path: Path, labels: Volume) -> None:
         raise DependencyError("DICOM SEG needs highdicom", fix="install highdicom") from error
     import pydicom
 
-    numbers = [int(value) for value in np.unique(labels.array) if value]
-    names, array = labels.meta.get("segments", {}), np.zeros(labels.array.shape, np.uint8)
-    for place, number in enumerate(numbers, 1):  # segments of one file are numbered without gaps
-        array[labels.array == number] = place
+    numbers, names = numbers_of(labels), labels.meta.get("segments", {})
     dataset = hd.seg.Segmentation(
         source_images=[pydicom.dcmread(file) for file in labels.meta["dicom_files"]],
-        pixel_array=array,
+        pixel_array=np.stack([segment(labels, number) for number in numbers], axis=-1).astype(np.uint8),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(hd, place, str(names.get(n, f"Label {n}"))) for place, n in enumerate(numbers, 1)],
         series_instance_uid=hd.UID(),

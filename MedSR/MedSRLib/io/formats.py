@@ -38,6 +38,16 @@ def read(path: str | Path, series: str = "") -> tuple[Volume, ...]:
     return _read_file(path)
 
 
+def read_labels(path: str | Path) -> tuple[Volume, ...]:
+    """The frames of a label volume, as `read` gives them, but a Slicer segmentation may hold segments that overlap (volume_layers.py)."""
+    path = _existing(path)
+    if suffix_of(path) == ".seg.nrrd":
+        from . import itk
+
+        return itk.read(path, layered=True)
+    return read(path)
+
+
 def list_series(path: str | Path) -> list[SeriesInfo]:
     """The images that `path` holds: one for a file that is not DICOM, one for each series of a DICOM folder."""
     path = _existing(path)
@@ -141,7 +151,8 @@ def _check_frames(frames: tuple[Volume, ...], path: Path) -> None:
 def _check_fits(frames: tuple[Volume, ...], path: Path) -> None:
     """Raise OutputError for what none of the file formats can hold without a silent change."""
     first = frames[0]
-    if first.array.ndim != 3 and (suffix_of(path) != ".nrrd" or len(frames) > 1):
+    layers = suffix_of(path) == ".seg.nrrd"
+    if first.array.ndim != 3 and (not (layers or suffix_of(path) == ".nrrd") or len(frames) > 1):
         raise OutputError("colour is not written to this format", where=str(path), fix="use .nrrd")
     if first.positions_mm is not None:
         raise OutputError("unevenly spaced slices do not fit this format", where=str(path), fix="interpolate them first, or write DICOM")

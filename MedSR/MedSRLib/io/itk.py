@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume import Volume
+from . import seg_nrrd
 from .series import MODALITY_KEY, file_meta, is_modality, suffix_of
 
 _MAX_HEADER = 1 << 16
@@ -33,8 +34,11 @@ def quiet() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
-def read(path: Path) -> tuple[Volume, ...]:
-    """The frames of a NRRD or MetaImage file, in LPS. Raises InputError for anything but real 3-D or 4-D data."""
+def read(path: Path, layered: bool = False) -> tuple[Volume, ...]:
+    """The frames of a NRRD or MetaImage file, in LPS. Raises InputError for anything but real 3-D or 4-D data.
+
+    layered: take a segmentation whose segments overlap, as one Volume of several layers (volume_layers.py), instead of refusing it.
+    """
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -42,7 +46,7 @@ def read(path: Path) -> tuple[Volume, ...]:
     try:
         with quiet():
             reader.ReadImageInformation()
-            _refuse(reader, path)
+            _refuse(reader, path, layered)
             image = reader.Execute()
         _check_packing(path)
     except RuntimeError as error:
@@ -56,6 +60,8 @@ def read(path: Path) -> tuple[Volume, ...]:
     meta = file_meta(path) | _segments(facts, path)
     if is_modality(facts.get(MODALITY_KEY, "")):
         meta["modality"] = facts[MODALITY_KEY]
+    if layered and len(values) > 1 and suffix_of(path) == ".seg.nrrd":
+        values, meta = _layers(values, meta, facts)
     rank = image.GetDimension()
     axes = np.array(image.GetDirection()).reshape(rank, rank)[:3, :3]
     times = _frame_times_ms(facts, len(values), image)
@@ -65,7 +71,7 @@ def read(path: Path) -> tuple[Volume, ...]:
     return tuple(Volume(v, *grid, meta={**meta, "frame_time_ms": t}) for v, t in zip(values, times, strict=True))
 
 
-def _refuse(reader: Any, path: Path) -> None:
+def _refuse(reader: Any, path: Path, layered: bool) -> None:
     """Raise InputError for what is no real 3-D or 4-D image, before its voxels are read."""
     import SimpleITK as sitk
 
@@ -80,7 +86,7 @@ def _refuse(reader: Any, path: Path) -> None:
     if parts > 1 and kind != "list":
         what = "colour" if "color" in kind.lower() or parts in (3, 4) and not kind else "vector"
         raise InputError(f"holds {what} values ({parts} numbers a voxel)", where=str(path), fix="give an image of one number a voxel")
-    if parts > 1 and suffix_of(path) == ".seg.nrrd":
+    if parts > 1 and suffix_of(path) == ".seg.nrrd" and not layered:
         raise InputError("its segments overlap", where=str(path), fix="export them from Slicer as one label map")
 
 
@@ -113,28 +119,16 @@ def _reason(message: str) -> str:
 
 
 def _segments(facts: dict[str, str], path: Path) -> dict[str, Any]:
-    """{"segments": {label value: name}, "segment_colours": {label value: RGB}, "segment_offset": (x, y, z)} of a
-    Slicer segmentation, else nothing. The offset is where its array begins in the image that it was drawn on.
-    """
+    """What a Slicer segmentation says of its segments and where its array begins, else nothing."""
     if suffix_of(path) != ".seg.nrrd":
         return {}
-    found = {m[1] for key in facts if (m := re.fullmatch(r"(Segment\d+)_ID", key))}
-    named = {int(facts.get(f"{s}_LabelValue", "0")): facts.get(f"{s}_Name", facts[f"{s}_ID"]) for s in found}
-    colours = {int(facts.get(f"{s}_LabelValue", "0")): _colour(facts.get(f"{s}_Color", "")) for s in found}
-    offset = tuple(int(part) for part in facts.get("Segmentation_ReferenceImageExtentOffset", "0 0 0").split()[:3])
-    return {
-        "segments": dict(sorted(named.items())),
-        "segment_colours": {label: rgb for label, rgb in sorted(colours.items()) if rgb},
-        "segment_offset": offset,
-    }
+    return seg_nrrd.meta_of({s.value: s for s in seg_nrrd.stated(facts)}) | {"segment_offset": seg_nrrd.offset(facts)}
 
 
-def _colour(text: str) -> tuple[int, ...]:
-    """RGB of three fractions of one, () where there are none."""
-    try:
-        return tuple(round(min(max(float(part), 0.0), 1.0) * 255) for part in text.split()) if len(text.split()) == 3 else ()
-    except ValueError:
-        return ()
+def _layers(values: np.ndarray, meta: dict[str, Any], facts: dict[str, str]) -> tuple[np.ndarray, dict[str, Any]]:
+    """(one frame of (z, y, x, layer), the meta of its segments) of the layers' frames."""
+    array, segments = seg_nrrd.numbered(np.moveaxis(values, 0, -1), seg_nrrd.stated(facts))
+    return array[None], meta | seg_nrrd.meta_of(segments)
 
 
 def _frame_times_ms(facts: dict[str, str], frames: int, image: Any) -> list[float | None]:

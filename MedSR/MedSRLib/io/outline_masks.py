@@ -38,7 +38,7 @@ def read_volume(path: Path, slide_size: tuple[int, int] | None, slice_index: int
     """
     from . import formats
 
-    frames = formats.read(path)
+    frames = formats.read_labels(path)
     if len(frames) > 1:
         raise InputError(f"holds {len(frames)} frames", where=str(path), fix="give one label volume")
     volume = frames[0]
@@ -65,10 +65,15 @@ def _values(plane: np.ndarray) -> list[int]:
     return [int(value) for value in np.unique(plane)]
 
 
+def _inside(labels: np.ndarray, value: int) -> np.ndarray:
+    """(h, w) bool of (h, w), or of (h, w, layer) where segments overlap."""
+    return labels == value if labels.ndim == 2 else (labels == value).any(-1)
+
+
 def _cropped(plane: np.ndarray, wanted: list[tuple[int, str, Any]], offset: tuple[int, int], mpp: tuple[float, float]) -> OutlineFile:
     """Outlines of a segmentation that Slicer saved without its empty margin: pixels of the picture that it was drawn on."""
     matrix = np.array([[1.0, 0, offset[0]], [0, 1, offset[1]], [0, 0, 1]])
-    found = tuple(Outline(name, polygons_of(plane == value), colour).moved(matrix) for value, name, colour in wanted)
+    found = tuple(Outline(name, polygons_of(_inside(plane, value)), colour).moved(matrix) for value, name, colour in wanted)
     said = ("the segmentation holds a part of a picture; its pixels are taken for those of the slide's finest level",)
     return OutlineFile(found, None, mpp, said)
 
@@ -84,7 +89,7 @@ def _outlines(
     size = labels.shape[1], labels.shape[0]
     scale, more = _scale(size, slide_size, path)
     matrix = np.diag([scale[0], scale[1], 1.0])
-    found = tuple(Outline(name, polygons_of(labels == value), colour).moved(matrix) for value, name, colour in wanted)
+    found = tuple(Outline(name, polygons_of(_inside(labels, value)), colour).moved(matrix) for value, name, colour in wanted)
     mpp = None if mpp is None else (mpp[0] / scale[0], mpp[1] / scale[1])
     return OutlineFile(found, slide_size or size, mpp, said + more)
 

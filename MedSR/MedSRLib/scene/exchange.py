@@ -76,6 +76,13 @@ def load(path: Path | str) -> tuple[Volume, ...]:
     return formats.read(Path(path))
 
 
+def load_labels(path: Path | str) -> Volume:
+    """The labels that a job wrote, in layers where they overlap."""
+    from ..io import formats
+
+    return formats.read_labels(Path(path))[0]
+
+
 def load_colour(path: Path | str) -> Volume:
     """A colour image that a job wrote, (z, y, x, 3); the readers of patients' images take one number a voxel only."""
     import SimpleITK as sitk

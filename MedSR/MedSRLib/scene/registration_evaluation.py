@@ -15,7 +15,7 @@ from .aftercare import describe
 from .jobs import NodeJob
 from .registration_export import MOVED, export
 from .registration_results import RegistrationResults
-from .segmentations import labels_from_segmentation, named
+from .segmentations import layers_from_segmentation
 from .slice_jobs import Evaluation
 
 NAME_LENGTH = 80
@@ -48,10 +48,8 @@ class EvaluateRegistrationJob(NodeJob):
     def _reference(self) -> Path:
         if self.reference.IsA("vtkMRMLVolumeNode"):
             return self.files.export_image(self.reference, "reference.nrrd")
-        labels, segments = labels_from_segmentation(self.reference, self.source)
-        self.warnings += tuple(labels.meta["warnings"])
         path = self.files.path("reference.seg.nrrd")
-        formats.write(path, named(labels, segments))
+        formats.write(path, layers_from_segmentation(self.reference, self.source))
         return path
 
     def _needed(self) -> tuple[Any, ...]:

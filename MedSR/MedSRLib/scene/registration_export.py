@@ -11,11 +11,12 @@ from typing import Any
 from ..errors import InputError
 from ..io import dicom_seg, formats, transforms
 from ..jobs_files import Staging, new_folder
+from ..volume_layers import flattened
 from . import dicom_sources, tables
 from .nodes import volume_from_node
 from .nudge import nudged
 from .registration_results import RegistrationResults
-from .segmentations import labels_from_segmentation, named
+from .segmentations import layers_from_segmentation
 from .slide_transform import field_of, matrix_of
 
 MOVED = "the slide was moved by hand after the registration: outlines, Dice and fused image are those of before"
@@ -45,7 +46,7 @@ def _writers(results: RegistrationResults) -> Iterator[tuple[str, Callable[[Path
     if results.segmentation is not None:
         labels = _labels(results)
         yield "labels.seg.nrrd", lambda path: formats.write(path, labels)
-        yield "labelmap.nii.gz", lambda path: formats.write(path, labels)
+        yield "labelmap.nii.gz", lambda path: formats.write(path, flattened(labels))
         referring = labels.with_(meta={"dicom_files": dicom_sources.files_of(results.mri)})
         if dicom_seg.can_refer(referring) and find_spec("highdicom") is not None:
             yield "labels.dcm", lambda path: dicom_seg.write(path, referring)
@@ -58,7 +59,7 @@ def _writers(results: RegistrationResults) -> Iterator[tuple[str, Callable[[Path
 def _labels(results: RegistrationResults) -> Any:
     if results.mri is None:
         raise InputError("the MRI was removed, and with it the grid of the outlines", where=results.segmentation.GetName())
-    return named(*labels_from_segmentation(results.segmentation, results.mri))
+    return layers_from_segmentation(results.segmentation, results.mri)
 
 
 def facts(results: RegistrationResults) -> dict[str, Any]:

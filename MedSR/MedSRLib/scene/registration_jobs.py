@@ -15,7 +15,7 @@ from ..jobs_specification import Outcome
 from ..tasks.slide_input import OUTLINES_ALONE
 from . import attributes, slide_files, slides, tables
 from .aftercare import describe
-from .exchange import load, load_colour
+from .exchange import load_colour, load_labels
 from .jobs import NodeJob, transform_warning
 from .nodes import add_node, grid_from_node
 from .registration_results import FUSED, LABELS, SLIDE, TABLE, WARP, RegistrationResults
@@ -122,7 +122,7 @@ class RegisterJob(NodeJob):
             "facts": facts,
             "matrix": transforms.read_linear(out["transform"]),
             "dice": tables.read_csv(Path(out["dice"])),
-            "labels": load(out["labels"])[0] if "labels" in out else None,
+            "labels": load_labels(out["labels"]) if "labels" in out else None,
             "fused": load_colour(out["fused"]) if "fused" in out else None,
             "warp": transforms.read_warp(out["warp"]) if "warp" in out else None,
             "picture": slides.read_picture(self.slide, tuple(facts["mpp"]["used_um"])) if new else None,

@@ -12,6 +12,8 @@ import vtk
 
 from ..errors import InputError
 from ..volume import Volume
+from ..volume_layers import flattened, layered, numbers_of
+from ..volume_layers import segment as inside
 from .nodes import add_node, volume_from_node
 
 LABELMAP = "Binary labelmap"
@@ -43,6 +45,14 @@ def labels_from_segmentation(node: Any, reference: Any) -> tuple[Volume, tuple[S
     overlap = node.GetSegmentation().GetNumberOfLayers(LABELMAP) > 1
     warnings = (f"{node.GetName()}: segments may overlap; where they do the later one was kept.",) if overlap else ()
     return labels.with_(meta={"warnings": warnings}), tuple(_describe(node, i + 1, name) for i, name in enumerate(ids))
+
+
+def layers_from_segmentation(node: Any, reference: Any) -> Volume:
+    """All segments on the grid of the volume node `reference`, in layers where they overlap there (volume_layers.py), with their names
+    and colours. Raises InputError as labels_from_segmentation does."""
+    flat, segments = labels_from_segmentation(node, reference)
+    masks = {s.label: _exported(node, [s.id], reference).array != 0 for s in segments}
+    return named(flat.with_(array=layered(masks), meta={"warnings": ()}), segments)
 
 
 def named(labels: Volume, segments: Sequence[Segment]) -> Volume:
@@ -105,14 +115,14 @@ def _remove(scene: Any, scratch: Any) -> None:
 
 
 def add_segmentation(scene: Any, labels: Volume, name: str, segments: Sequence[Segment] = ()) -> Any:
-    """A new segmentation node from a label Volume; the segments keep the names and colours of `segments`."""
+    """A new segmentation node from a label Volume, of one layer or several; the segments keep the names and colours of `segments`."""
     known = {s.label: s for s in segments}
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
-    scratch = add_node(scene, labels, "MedSR scratch", labels=True)
+    scratch = add_node(scene, flattened(labels), "MedSR scratch", labels=True)
     try:
         node.SetReferenceImageGeometryParameterFromVolumeNode(scratch)
-        for label in sorted({int(v) for v in np.unique(labels.array)} - {0} | set(known)):
+        for label in sorted({*numbers_of(labels), *known}):
             _add_segment(node, scratch, labels, known.get(label, Segment(label, f"Segment_{label}", f"Segment {label}", (0.9, 0.7, 0.2))))
     finally:
         _remove(scene, scratch)
@@ -121,7 +131,7 @@ def add_segmentation(scene: Any, labels: Volume, name: str, segments: Sequence[S
 
 def _add_segment(node: Any, scratch: Any, labels: Volume, segment: Segment) -> None:
     node.GetSegmentation().AddEmptySegment(segment.id, segment.name, segment.color)
-    slicer.util.updateVolumeFromArray(scratch, (labels.array == segment.label).astype(np.uint8))
+    slicer.util.updateVolumeFromArray(scratch, inside(labels, segment.label).astype(np.uint8))
     wanted = vtk.vtkStringArray()
     wanted.InsertNextValue(segment.id)
     if not slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(scratch, node, wanted):

@@ -19,7 +19,13 @@ SUMMARY = "Measure registrations of slides to MRI against reference labels and l
 
 INPUTS = (
     Port("registration", "file", "A registration's folder or its registration.json; a folder of such folders, as a batch makes it."),
-    Port("reference", "segmentation", "True labels on the MRI's grid, compared with the carried outlines by name.", required=False),
+    Port(
+        "reference",
+        "segmentation",
+        "True labels on the MRI's grid, compared with the carried outlines by name.",
+        required=False,
+        layers=True,
+    ),
     Port("landmarks", "file", "Pairs of points to measure at: CSV as register-slide takes, best not those it used.", required=False),
     Port("mri", "volume", "The MRI, where it is no longer in the place that the registration notes.", required=False),
     Port(

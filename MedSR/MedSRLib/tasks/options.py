@@ -40,7 +40,8 @@ class Port:
     "transform" (4x4 slide frame to LPS mm, displacement Volume or None), "facts" (JSON-able, written with the provenance),
     "dicom_seg" (a label Volume on a DICOM series' grid), "pyramid" (has `write(path, progress)`, an OME-TIFF), "text" (a str, UTF-8),
     "outlines" (a label Volume, or a tuple of Outlines, see io/outline_write.py).
-    A door maps it to a path, or to a MRML node. ending: of the file, where it is not the kind's usual one.
+    A door maps it to a path, or to a MRML node. ending: of the file, where it is not the kind's usual one. layers: whether the segments of
+    a label Volume that the task takes may overlap (volume_layers.py); elsewhere a file of such is refused.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Port:
     help: str
     required: bool = True
     ending: str = ""
+    layers: bool = False
 
 
 def zero_means_unset(field: dataclasses.Field[Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,30 +17,44 @@ from ..io.outline_files import read_outlines
 from ..io.outline_trace import polygons_of
 from ..outlines import DEFAULT_COLOUR, Outline, Polygon
 from ..volume import Volume
+from ..volume_layers import layers_of
 from . import slide_outputs
+from .slide_report import REPORT, read_mpp, read_report
 from .transform_outlines import Options, Result
 
-WARPED = "the registration was deformable, and its warp is left out: give {warp} to bend the outlines too"
+WARPED = "the registration was deformable, and its warp is left out: give warp.h5, which lies beside it, to bend the outlines too"
 
 
 def placement(transform: Path, grid: Volume, warp: Path | None) -> Placement:
     """Where a transform file lays its slide on the slices of `grid`."""
     matrix = transforms.read_linear(transform)
+    if warp is not None:
+        _check_warp(transform, warp, matrix)
     plane = slice_under(grid, matrix)
     linear = Placement.of_matrix(plane, matrix)
     return linear if warp is None else Placement(plane, linear.in_plane, Warp.of_volume(transforms.read_warp(warp), plane))
+
+
+def _check_warp(transform: Path, warp: Path, matrix: np.ndarray) -> None:
+    """Raises InputError for a warp of another run: its own report, or that of the transform, says so."""
+    other = "belongs to another registration"
+    report, own = read_report(transform), read_report(warp).get("slide_to_patient")
+    if report and not report.get("warp"):
+        raise InputError(f"{other}: the one beside the transform is linear", where=str(warp), fix="leave {warp} out")
+    if own is not None and np.shape(own) == (4, 4) and not np.allclose(np.asarray(own, float), matrix, atol=1e-6):
+        fix = "give the warp.h5 that lies beside the transform, or leave {warp} out"
+        raise InputError(f"{other} than the transform", where=str(warp), fix=fix)
 
 
 def pixel_size(transform: Path, options: Options) -> tuple[float, float]:
     """(x, y) micrometres of the slide's finest pixel: as given, else as registration.json beside the transform says."""
     if options.mpp_um:
         return options.mpp_um, options.mpp_um
-    try:
-        x, y = json.loads((transform.parent / "registration.json").read_text(encoding="utf-8"))["mpp"]["used_um"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = "the slide's pixel size is not known: there is no registration.json beside the transform"
-        raise OptionError(what, where=str(transform), fix="give {mpp_um}, as the registration used it") from error
-    return float(x), float(y)
+    found = read_mpp(transform)
+    if found is None:
+        what = f"the slide's pixel size is not known: there is no {REPORT} beside the transform"
+        raise OptionError(what, where=str(transform), fix="give {mpp_um}, as the registration used it")
+    return found
 
 
 def to_mri(transform: Path, path: Path, options: Options, mri: Sequence[Volume] | None, warp: Path | None) -> Result:
@@ -49,7 +62,8 @@ def to_mri(transform: Path, path: Path, options: Options, mri: Sequence[Volume] 
     if mri is None:
         raise InputError("the MRI that the labels are for is missing", where="MRI", fix="give {mri}")
     if len(mri) > 1:
-        raise InputError(f"the MRI holds {len(mri)} frames, and a slide lies on one", where="MRI", fix="give one of them")
+        fix = "save the frame that is wanted as an image of its own"
+        raise InputError(f"the MRI holds {len(mri)} frames, and a slide lies on one", where="MRI", fix=fix)
     mpp, placed = pixel_size(transform, options), placement(transform, mri[0], warp)
     found = read_outlines(path, None, options.slide_slice if options.slide_slice >= 0 else None)
     moved = [slide_outputs.carried(outline, placed, mpp) for outline in found.outlines]
@@ -63,19 +77,19 @@ def to_mri(transform: Path, path: Path, options: Options, mri: Sequence[Volume] 
 
 def to_slide(transform: Path, path: Path, options: Options, mri: Sequence[Volume] | None, warp: Path | None) -> Result:
     """Labels on the MRI's slice as outlines along their pixels, in the slide's finest pixels."""
-    frames = formats.read(path)
+    frames = formats.read_labels(path)
     labels = frames[0]
-    if len(frames) > 1 or labels.array.ndim != 3 or (labels.array != np.rint(labels.array)).any():
+    if len(frames) > 1 or (labels.array != np.rint(labels.array)).any():
         raise InputError("is no label volume", where=str(path), fix="give one frame of whole numbers")
     if mri is not None and not same_grid(mri[0], labels):
         raise InputError("the labels do not lie on the MRI's grid", where=str(path), fix="export them on that grid")
     mpp, placed = pixel_size(transform, options), placement(transform, labels, warp)
-    plane, names = labels.array[placed.plane.index], labels.meta.get("segments", {})
+    plane, names = layers_of(labels)[placed.plane.index], labels.meta.get("segments", {})
     numbers = [int(n) for n in np.unique(plane) if n]
     if not numbers:
         raise InputError(f"holds no label on slice {placed.plane.index}, where the slide lies", where=str(path))
     colours = labels.meta.get("segment_colours", {})
-    drawn = [Outline(str(names.get(n, f"Label {n}")), polygons_of(plane == n), colours.get(n, DEFAULT_COLOUR)) for n in numbers]
+    drawn = [Outline(str(names.get(n, f"Label {n}")), polygons_of((plane == n).any(-1)), colours.get(n, DEFAULT_COLOUR)) for n in numbers]
     moved = tuple(_onto_slide(outline, placed, mpp) for outline in drawn)
     rows = [{"outline": outline.name, "area_mm2": outline.area_px * mpp[0] * mpp[1] / 1e6} for outline in moved]
     return Result(moved, _report("to-slide", placed, rows, list(_unbent(transform, warp))))

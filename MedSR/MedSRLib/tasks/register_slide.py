@@ -25,13 +25,22 @@ ORIENTATIONS = ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270")
 LANDMARK_USES = ("start", "correction")
 TRANSFORM_USES = ("start", "result")
 
+
+def in_words(report: Mapping[str, Any]) -> str:
+    """The result in a line: where the slide lies, how well, whether to believe it."""
+    dice, straight = report["dice"], report["dice_linear"]
+    bent = f" ({straight:.3f} before bending)" if dice is not None and report.get("warp") else ""
+    agreement = "" if dice is None else f", Dice {dice:.3f}{bent}"
+    return f"slice {report['slice']}, orientation {report['orientation']['chosen']}{agreement}; grade: {report['grade']}"
+
+
 BATCH_FIGURES = ("dice", "dice_linear", "grade")
 """What the summary of a batch says of each case."""
 
 INPUTS = (
     Port("mri", "volume", "The MRI (NRRD, NIfTI, MHA, a DICOM file or folder), or the gland's mask alone."),
     Port("slide", "file", "The slide (SVS, NDPI, OME-TIFF, DICOM, TIFF, PNG), or its outlines or label volume alone."),
-    Port("mri_mask", "segmentation", "The gland on the MRI: a label volume on the same grid.", required=False),
+    Port("mri_mask", "segmentation", "The gland on the MRI: a label volume on the same grid.", required=False, layers=True),
     Port("outlines", "file", "Outlines on the slide (QuPath GeoJSON, Aperio XML, mask picture, labels), carried along.", required=False),
     Port(
         "landmarks",
@@ -47,8 +56,10 @@ OUTPUTS = (
     Port("registration", "facts", "Transform, scores, grade, Dice and provenance.", ending=".json"),
     Port("dice", "table", "Dice, 95 % Hausdorff distance and centroids of each outline."),
     Port("warp", "transform", "The grid transform of the deformable refinement, where asked for.", required=False, ending=".h5"),
-    Port("labels", "segmentation", "The outlines on the MRI's grid.", required=False),
-    Port("labelmap", "segmentation", "The same as NIfTI.", required=False, ending=".nii.gz"),
+    Port("labels", "segmentation", "The outlines on the MRI's grid, in layers where they overlap.", required=False),
+    Port(
+        "labelmap", "segmentation", "The same as NIfTI, in one layer: later outlines cover earlier ones.", required=False, ending=".nii.gz"
+    ),
     Port("dicom_seg", "dicom_seg", "The same as DICOM SEG, where the MRI is a DICOM series.", required=False),
     Port("fused", "volume", "Slide and MRI in one colour image on the MRI slice's pixels.", required=False),
     Port("fused_slide", "pyramid", "The same with finer pixels, as a pyramid that slide viewers open.", required=False, ending=".ome.tif"),
@@ -117,8 +128,9 @@ class Paths:
 class Result:
     """placement: where the slide lies. transform, warp: (4x4 slide frame to LPS mm, displacement Volume or None); None without a warp.
 
-    registration: JSON-able facts, also the report. dice: a row an outline. labels, labelmap: uint8 on the MRI's grid; dicom_seg: the
-    same where that is a DICOM series and highdicom is there. fused: RGB. fused_slide: made as it is written, see slide_pyramid.py.
+    registration: JSON-able facts, also the report. dice: a row an outline. labels: uint8 on the MRI's grid, in layers where outlines
+    overlap (volume_layers.py); labelmap: in one layer, where later outlines cover earlier ones; dicom_seg: as labels, where the MRI is a
+    DICOM series and highdicom is there. fused: RGB. fused_slide: made as it is written, see slide_pyramid.py.
     """
 
     placement: Placement
@@ -138,7 +150,9 @@ class Result:
 
     @property
     def labelmap(self) -> Volume | None:
-        return self.labels
+        from ..volume_layers import flattened
+
+        return None if self.labels is None else flattened(self.labels)
 
     @property
     def report(self) -> Mapping[str, Any]:

@@ -74,7 +74,7 @@ def _case(
     facts = read_facts(folder)
     if table is not None:
         there = {key: beside(table, row[key]) for key in ("reference", "reference_landmarks", "mri") if key in row}
-        reference = formats.read(there["reference"])[0] if "reference" in there else reference
+        reference = formats.read_labels(there["reference"])[0] if "reference" in there else reference
         landmarks, mri = there.get("reference_landmarks", landmarks), formats.read(there["mri"]) if "mri" in there else mri
     return Case(folder.name, folder, facts, reference, landmarks, mri if mri is not None else _noted_mri(facts))
 

@@ -26,6 +26,7 @@ from ..io.landmarks import read_landmarks
 from ..io.slides import open_slide
 from ..metrics import dice, entropy_bits, hausdorff95, mutual_information_bits, ssim
 from ..volume import Volume
+from ..volume_layers import flattened, layers_of
 from . import slide_landmarks
 from .slide_input import GLAND_NAMES, mri_side
 from .slide_outputs import LUMINANCE, grey_levels
@@ -85,7 +86,7 @@ def _labels(case: Case) -> Volume:
     found = [p for p in (case.folder / name for name in ("labels.seg.nrrd", "labelmap.nii.gz")) if p.is_file()]
     if not found:
         raise InputError("there are no labels beside registration.json", where=str(case.folder), fix="run register-slide again")
-    labels = formats.read(found[0])[0]
+    labels = formats.read_labels(found[0])[0]
     names = {i: row["outline"] for i, row in enumerate(case.facts["outlines"], 1)}
     return labels if labels.meta.get("segments") else labels.with_(array=labels.array, meta={"segments": names})
 
@@ -121,18 +122,20 @@ def _against(case: Case, labels: Volume, said: list[str]) -> list[dict[str, Any]
 def regions(labels: Volume, index: int, gland: str) -> dict[str, np.ndarray]:
     """{name in lower case: (rows, columns) bool} of the labels on one slice, the gland first.
 
-    Where outlines overlap a label volume has the later one alone. So the gland, which holds the others, is all that is labelled. One
-    label without a name is the gland.
+    Where outlines overlap, labels of one layer have the later one alone. There the gland, which holds the others, is all that is
+    labelled. One label without a name is the gland.
     """
-    plane, names = labels.array[index], labels.meta.get("segments", {})
+    plane, names = layers_of(labels)[index], labels.meta.get("segments", {})
     numbers = [int(n) for n in np.unique(plane) if n]
     called = {n: str(names.get(n, f"Label {n}")).casefold() for n in numbers}
     if not names and len(set(np.unique(labels.array)) - {0}) == 1:
         called = dict.fromkeys(numbers, gland.casefold())
     synonyms = {gland.casefold(), *GLAND_NAMES}
-    found = {called[n]: plane == n for n in numbers if called[n] not in synonyms}
-    whole = {gland.casefold(): plane != 0} if any(name in synonyms for name in called.values()) else {}
-    return whole | found
+    drawn = {n: (plane == n).any(-1) for n in numbers}
+    glands = [n for n in numbers if called[n] in synonyms]
+    held = glands if plane.shape[-1] > 1 else numbers
+    whole = {gland.casefold(): np.logical_or.reduce([drawn[n] for n in held])} if glands else {}
+    return whole | {called[n]: drawn[n] for n in numbers if n not in glands}
 
 
 def _compared(name: str, mask: np.ndarray, truth: np.ndarray | None, spacing_mm: tuple[float, ...]) -> dict[str, Any]:
@@ -180,7 +183,7 @@ def _likeness(case: Case, labels: Volume, said: list[str]) -> dict[str, Any]:
         what = "fused image" if fused is None else "MRI where it was"
         said.append(f"{case.name}: there is no {what}, so neither SSIM nor mutual information")
         return {}
-    mri = mri_side(case.mri, labels)
+    mri = mri_side(case.mri, flattened(labels))
     if not mri.picture:
         said.append(f"{case.name}: the MRI is a mask alone, so there is neither SSIM nor mutual information")
         return {}
@@ -188,7 +191,7 @@ def _likeness(case: Case, labels: Volume, said: list[str]) -> dict[str, Any]:
     grid = Window(box, (picture.shape[0], picture.shape[1]))
     x, y = (box[axis] + (np.arange(grid.shape[1 - axis]) + 0.5) * grid.step[axis] - 0.5 for axis in (0, 1))
     upscaled = bilinear(grey_levels(mri.volume.array[case.slice]), y, x)
-    tissue = (labels.array[case.slice] != 0)[_nearest(y, labels.shape[1])][:, _nearest(x, labels.shape[2])]
+    tissue = layers_of(labels)[case.slice].any(-1)[_nearest(y, labels.shape[1])][:, _nearest(x, labels.shape[2])]
     return compared(picture.astype(float) @ LUMINANCE, upscaled, tissue)
 
 

@@ -24,26 +24,21 @@ from ..volume import Volume
 from . import slide_landmarks, slide_outputs
 from .register_slide import Options, Paths, Result
 from .slide_gate import Verdict, doubted, judge
-from .slide_input import MriSide, SlideSide, mri_side, slide_side
+from .slide_input import MriSide, Noted, SlideSide, mri_side, slide_side
 from .slide_place import BY_PICTURES, place, started, way
 from .slide_pyramid import FusedSlide, fused_grid
 from .slide_search import Found
 
-UNDETERMINED = (
-    "which way round the slide lies cannot be told from outlines alone, a mirrored or turned slide fits as well: give the orientation, "
-    "landmarks or the case's description"
-)
-
 
 def run(frames: Sequence[Volume], given: Options, paths: Paths, mri_mask: Volume | None, progress: Progress) -> Result:
     """See register_slide.register_slide."""
-    options = _oriented(given, paths)
+    options, noted = _described(given, paths)
     mri = mri_side(frames, mri_mask)
     by = way(options, paths, mri)
     points = None if paths.landmarks is None else read_landmarks(paths.landmarks)
     with ExitStack() as stack:
         progress(0.0, "Reading the slide")
-        side = slide_side(paths.slide, paths.outlines, options, mri.known(-1 if by == "given" else options.slice), stack)
+        side = slide_side(paths.slide, paths.outlines, options, mri.known(-1 if by == "given" else options.slice), noted, stack)
         progress(0.1, "Searching")
         gland, start = side.gland.moved(slide_frame(side.mpp_um)), started(paths, points, side, mri, options)
         found = place(by, gland, mri, side, options, start, progress.part(0.1, 0.6))
@@ -52,12 +47,17 @@ def run(frames: Sequence[Volume], given: Options, paths: Paths, mri_mask: Volume
     return _result(mri, side, found, placement, points, options, by)
 
 
-def _oriented(options: Options, paths: Paths) -> Options:
-    """The options with the orientation that the case's description says, unless one was given."""
-    if paths.case is None or options.orientation != "auto":
-        return options
-    mirrored, degrees = read_case(paths.case, paths.slide)
-    return replace(options, orientation="f0" if mirrored else "r0", rotation_deg=options.rotation_deg + degrees)
+def _described(options: Options, paths: Paths) -> tuple[Options, Noted | None]:
+    """(the options with what the case's description says and they leave open, the pixel size that it or the transform's report says)."""
+    entry = None if paths.case is None else read_case(paths.case, paths.slide)
+    noted = None if paths.transform is None else Noted.beside(paths.transform)
+    if entry is None:
+        return options, noted
+    if options.orientation == "auto":
+        options = replace(options, orientation="f0" if entry.mirrored else "r0", rotation_deg=options.rotation_deg + entry.degrees)
+    if options.slice < 0 and entry.slice is not None and paths.transform is None:
+        options = replace(options, slice=entry.slice)
+    return options, noted or (None if entry.mpp_um is None else Noted(entry.mpp_um, "case", sure=False))
 
 
 def _refined(gland: Outline, found: Found, points: Landmarks | None, side: SlideSide, options: Options, progress: Progress) -> Placement:
@@ -87,10 +87,12 @@ def _result(
     scale_known = side.mpp_source != "gland"
     mirrored = (found.fit.orientation[0] == "f") != (np.linalg.det(placement.plane.view) < 0)
     verdict = judge(placement.in_plane, straight["dice"], mirrored, scale_known, jacobian)
-    if found.match is not None and not found.warnings:
+    if found.match is not None and not found.doubts:
         doubted(verdict, found.match, by in BY_PICTURES)
+    verdict.doubts += found.doubts
     if verdict.refusals and not options.accept_any:
         fix = "check that slide, slice and mask belong together, or give {orientation}, {mpp} or landmarks"
+        fix += ", or leave {deformable} out" if options.deformable else ""
         raise InputError("no believable place for the slide was found: " + "; ".join(verdict.refusals), where="slide", fix=fix)
     facts = _facts(side, found, placement, verdict, straight, rows) | {"method": by}
     if points is not None:
@@ -133,8 +135,7 @@ def _facts(
     side: SlideSide, found: Found, placement: Placement, verdict: Verdict, straight: dict[str, Any], rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     scale = verdict.figures["scale"]
-    untold = [UNDETERMINED] if found.decided == "overlap" and not found.warnings else []
-    warnings = [*side.warnings, *found.warnings, *untold, *verdict.reasons]
+    warnings = list(dict.fromkeys([*side.warnings, *verdict.reasons]))
     facts: dict[str, Any] = {
         "slice": placement.plane.index,
         "slices": {str(k): v for k, v in found.slices.items()},

@@ -15,6 +15,8 @@ STRETCH = (1.4, 2.5)
 shrinking does: such a fit may be right, and is to be looked at. The pictures' own fit stops at the first limit."""
 OVERLAP = (0.9, 0.75)
 """Dice of the gland: below the first doubtful, below the second refused."""
+SAME = (0.9995, 0.002)
+"""Dice above which, and change of scale below which, two drawings are one: a person draws two that differ, and tissue shrinks."""
 JACOBIAN = (0.25, 0.0)
 GRADES = ("good", "doubtful", "refused")
 
@@ -64,6 +66,8 @@ def judge(in_plane: np.ndarray, dice: float | None, mirrored: bool, scale_known:
     verdict.above("stretch", long / short, STRETCH, f"the slide is stretched {long / short:.2f} times more one way than the other")
     if dice is not None:
         verdict.below("overlap", dice, OVERLAP, f"the glands overlap by a Dice of {dice:.2f} only")
+        if dice > SAME[0] and max(abs(long - 1), abs(short - 1)) < SAME[1]:
+            verdict.doubts.append("both outlines of the gland are the same to the last pixel: check that the slide's own was given")
     if (verdict.figures["determinant"] < 0) != mirrored:
         verdict.refusals.append("the slide was turned over on the way")
     if jacobian is not None:

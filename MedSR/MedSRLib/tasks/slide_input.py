@@ -21,14 +21,20 @@ from ..io.slide_mpp import MppCheck, plausible_mpp
 from ..io.slides import Slide, open_slide
 from ..outlines import Outline, joined, of_classes
 from ..volume import Volume
+from ..volume_layers import layers_of, numbers_of
 from .register_slide import Options
+from .slide_report import REPORT, read_mpp
 
 OUTLINES_ALONE = (*VOLUMES, ".geojson", ".json", ".xml")
 """Endings of what is no picture: given as the slide, it is the slide's outlines."""
 GLAND_NAMES = ("prostate", "gland", "capsule", "cap", "whole gland", "prostate gland", "whole prostate")
+MOST_LABELS = 64
+"""A mask with more different values is an image that was given by mistake."""
 USUAL_MM = 50.0
 """Longest side of a prostate, for the sizes of dust and clefts where nothing better is known."""
 Known = tuple[tuple[float, float], float] | None
+Sized = tuple[tuple[float, float], str]
+"""Micrometres per pixel (x, y), and who says so."""
 OVERVIEW_PIXELS = 1500
 """Longest side of the picture that the tissue is looked for on."""
 
@@ -58,6 +64,21 @@ class MriSide:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A pixel size that is said beside the slide. mpp_um: (x, y). source: who says so. sure: whether a given transform is built on it."""
+
+    mpp_um: tuple[float, float]
+    source: str
+    sure: bool
+
+    @staticmethod
+    def beside(transform: Path) -> Noted | None:
+        """What the report beside a transform of an earlier run says it used; None where there is none."""
+        used = read_mpp(transform)
+        return None if used is None else Noted(used, REPORT, sure=True)
+
+
+@dataclass(frozen=True)
 class SlideSide:
     """gland: outline that drives. outlines: all that are carried along, in level-0 pixels. slide: its picture, None where there is none.
 
@@ -77,7 +98,8 @@ class SlideSide:
 def mri_side(frames: Sequence[Volume], mri_mask: Volume | None) -> MriSide:
     """The MRI and its gland. Raises InputError for a 4-D image, and where the mask is empty or on another grid."""
     if len(frames) > 1:
-        raise InputError(f"the MRI holds {len(frames)} frames, and a slide lies on one", where="MRI", fix="give one of them")
+        fix = "save the frame that is wanted as an image of its own"
+        raise InputError(f"the MRI holds {len(frames)} frames, and a slide lies on one", where="MRI", fix=fix)
     volume = frames[0]
     name = str(volume.meta.get("name", "MRI"))
     if volume.array.ndim != 3:
@@ -88,7 +110,10 @@ def mri_side(frames: Sequence[Volume], mri_mask: Volume | None) -> MriSide:
         return MriSide(volume, None, picture)
     if not same_grid(volume, mask):
         raise InputError("the mask does not lie on the MRI's grid", where=str(mask.meta.get("name", "mask")), fix="export it on that grid")
-    inside = np.asarray(mask.array) != 0
+    if len(numbers_of(mask)) > MOST_LABELS:
+        what = f"the mask holds {len(numbers_of(mask))} different values, so it is an image and no label volume"
+        raise InputError(what, where=str(mask.meta.get("name", "mask")), fix="give the gland drawn on the MRI's grid")
+    inside = np.any(layers_of(mask), axis=-1)
     if not inside.any():
         raise InputError("the mask is empty", where=str(mask.meta.get("name", "mask")))
     return MriSide(volume, inside, picture)
@@ -104,8 +129,8 @@ def _is_mask(volume: Volume) -> bool:
     return len(values) <= 2 and values[0] == 0
 
 
-def slide_side(path: Path, outlines: Path | None, options: Options, known: Known, stack: ExitStack) -> SlideSide:
-    """Read the slide. known: box (mm) and area (mm²) of the gland on its MRI slice, None where there is no mask of it.
+def slide_side(path: Path, outlines: Path | None, options: Options, known: Known, noted: Noted | None, stack: ExitStack) -> SlideSide:
+    """Read the slide. known: box (mm) and area (mm²) of the gland on its MRI slice, None where there is no mask of it. noted: pixel size.
 
     stack: closes the slide's file at its end. Raises InputError where nothing says how large the slide's pixels are.
     """
@@ -119,12 +144,13 @@ def slide_side(path: Path, outlines: Path | None, options: Options, known: Known
     gland = _drawn_gland(drawn, options, alone)
     said = [w for file in files for w in file.warnings] + list(slide.warnings if slide else ())
     source = "outline"
+    given, stated = _given(options, noted), _stated(slide, files, noted)
     if gland is None:
         assert slide is not None
-        gland, more = _tissue_outline(slide, options, known)
+        gland, more = _tissue_outline(slide, given, stated, known)
         said, source = said + list(more), "tissue"
-    mpp, mpp_source, check = _mpp(options, slide, files, gland, known)
-    said += [check.warning] if check.warning else []
+    mpp, mpp_source, check, unlikely = _mpp(given, stated, gland, known)
+    said += unlikely
     others = tuple(outline for outline in drawn if outline is not gland)
     return SlideSide(gland, (gland, *others), slide, mpp, mpp_source, source, check, tuple(said))
 
@@ -154,36 +180,55 @@ def _drawn_gland(drawn: Sequence[Outline], options: Options, alone: bool) -> Out
     return max(drawn, key=lambda outline: outline.area_px) if alone else None
 
 
-def _tissue_outline(slide: Slide, options: Options, known: Known) -> tuple[Outline, tuple[str, ...]]:
+def _given(options: Options, noted: Noted | None) -> Sized | None:
+    """The pixel size that is not to be doubted."""
+    if options.mpp_um:
+        return (options.mpp_um, options.mpp_um), "given"
+    return (noted.mpp_um, noted.source) if noted is not None and noted.sure else None
+
+
+def _stated(slide: Slide | None, files: Sequence[OutlineFile], noted: Noted | None) -> list[Sized]:
+    """Pixel sizes that somebody says, the slide's file (or its outlines') first, and who."""
+    if slide is not None:
+        own = [] if slide.mpp_um is None else [(slide.mpp_um, slide.mpp_source)]
+    else:
+        own = [(file.mpp_um, "outlines") for file in files if file.mpp_um][:1]
+    return own + ([] if noted is None or noted.sure else [(noted.mpp_um, noted.source)])
+
+
+def _tissue_outline(slide: Slide, given: Sized | None, stated: Sequence[Sized], known: Known) -> tuple[Outline, tuple[str, ...]]:
     """The tissue on a slide as one outline. Its sizes in µm follow from the gland's where the slide's own cannot be right."""
     step = max(1.0, max(slide.size) / OVERVIEW_PIXELS)
-    grid = window(slide.box, (step, step))
-    stated = options.mpp_um or (None if slide.mpp_um is None else float(np.mean(slide.mpp_um)))
-    whole = plausible_mpp(stated, (float(slide.size[0]), float(slide.size[1])))
+    grid, size = window(slide.box, (step, step)), (float(slide.size[0]), float(slide.size[1]))
     # The slide's picture, where nobody says more, is taken to be as long as the gland, or as a usual one.
-    mpp = stated if stated and (whole.plausible or options.mpp_um) else max(known[0] if known else (USUAL_MM,)) * 1000 / max(slide.size)
-    found = tissue.find(slide.read(grid), mpp * grid.step[0], slide.path.name)
+    guess = max(known[0] if known else (USUAL_MM,)) * 1000 / max(size)
+    believed = [given[0]] if given else [mpp for mpp, _ in stated if plausible_mpp(mpp, size).plausible]
+    mpp = float(np.mean(believed[0])) if believed else guess
+    try:
+        found = tissue.find(slide.read(grid), mpp * grid.step[0], slide.path.name)
+    except InputError as error:
+        if given is None or plausible_mpp(given[0], size).plausible:
+            raise
+        what = f"at {mpp:.3g} µm per pixel the whole slide would be {max(size) * mpp / 1000:.3g} mm long, and no tissue was found on it"
+        raise InputError(what, where=slide.path.name, fix="check {mpp}, or leave it out") from error
     return Outline("tissue", polygons_of(found.mask)).moved(grid.matrix), found.warnings
 
 
 def _mpp(
-    options: Options,
-    slide: Slide | None,
-    files: Sequence[OutlineFile],
-    gland: Outline,
-    known: Known,
-) -> tuple[tuple[float, float], str, MppCheck]:
-    """Pixel size to begin with: as given, as the file says where that is plausible, else from the gland's area where that is known."""
+    given: Sized | None, stated: Sequence[Sized], gland: Outline, known: Known
+) -> tuple[tuple[float, float], str, MppCheck, list[str]]:
+    """(pixel size to begin with, who says it, its check, warnings): as given, as the first says that is plausible, else from the gland's
+    area where that is known."""
     x0, y0, x1, y1 = gland.box
-    stated = slide.mpp_um if slide is not None else next((file.mpp_um for file in files if file.mpp_um), None)
-    given = (options.mpp_um, options.mpp_um) if options.mpp_um else None
-    check = plausible_mpp(given or stated, (x1 - x0, y1 - y0), known[0] if known else None)
-    if given:
-        return given, "given", check
-    if stated and check.plausible:
-        return stated, slide.mpp_source if slide else "outlines", check
+    box, known_mm = (x1 - x0, y1 - y0), known[0] if known else None
+    tried = [(*one, plausible_mpp(one[0], box, known_mm)) for one in ([given] if given else stated)]
+    for mpp, source, check in tried:
+        if given or check.plausible:
+            doubtful = [c.warning for _, _, c in tried if c.warning]
+            return mpp, source, check, doubtful
+    check = tried[0][2] if tried else plausible_mpp(None, box, known_mm)
     if known is None:
         fix = "give {mpp}, or {mri_mask}, whose size then says it"
         raise InputError(f"how large the slide's pixels are is not known: {check.warning}", where="slide", fix=fix)
     size = float(np.sqrt(known[1] / gland.area_px)) * 1000
-    return (size, size), "gland", check
+    return (size, size), "gland", check, [check.warning]

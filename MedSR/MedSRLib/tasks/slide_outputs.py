@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import OptionError
 from ..geometry_plane import window
 from ..geometry_slice import slide_frame
 from ..geometry_warp import Placement
 from ..io.slides import Slide
 from ..metrics import dice, hausdorff95
 from ..outlines import Outline, Polygon, joined
-from ..outlines_area import label_map, mask
+from ..outlines_area import mask
 from ..volume import Volume
+from ..volume_layers import layered
 from .slide_input import MriSide
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -65,10 +67,16 @@ def scores(moved: Outline, placement: Placement, reference: np.ndarray | None = 
 
 
 def labels(moved: Sequence[Outline], placement: Placement, mri: Volume) -> Volume:
-    """(z, y, x) uint8 on the MRI's acquired grid: pixels of which at least half lies inside, 1 for the first outline, on one slice."""
+    """uint8 on the MRI's acquired grid: pixels of which at least half lies inside, 1 for the first outline, on one slice.
+
+    (z, y, x), or (z, y, x, layer) where outlines overlap, as a gland and the cancer in it do. Raises OptionError above 255 outlines.
+    """
     classes = joined(moved)
-    array = np.zeros(mri.shape, np.uint8)
-    array[placement.plane.index] = label_map(classes, placement.plane.window)
+    if len(classes) > 255:
+        raise OptionError(f"{len(classes)} outlines do not fit one label map", fix="join them by class first")
+    plane = layered({number: mask(outline, placement.plane.window) for number, outline in enumerate(classes, 1)})
+    array = np.zeros((*mri.shape, *plane.shape[2:]), np.uint8)
+    array[placement.plane.index] = plane
     names = {number: outline.name for number, outline in enumerate(classes, 1)}
     colours = {number: outline.colour for number, outline in enumerate(classes, 1)}
     return mri.with_(array=array, meta={"segments": names, "segment_colours": colours, "modality": "", "units": ""})

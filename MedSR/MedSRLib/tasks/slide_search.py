@@ -18,7 +18,11 @@ from .slide_input import MriSide
 ENOUGH = 0.5
 """A slice is searched where it holds at least this share of the gland's largest area."""
 CLEARLY = 0.05
-"""Another orientation is taken where its overlap is larger than that of r0 by this much; less does not tell."""
+"""Another orientation is taken where its overlap is larger than that of r0 by this much; less does not tell. Nor does it tell slices."""
+UNDETERMINED = (
+    "which way round the slide lies cannot be told from outlines alone, a mirrored or turned slide fits as well: give the orientation, "
+    "landmarks or the case's description"
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Found:
 
     determined: whether something other than the overlap says which way round the slide lies. decided: what said it: "given",
     "landmarks", "transform", "pictures", "features" or "overlap". placed: what the affine follows: "masks", "pictures" or "transform".
-    match: what the pictures said, where they were asked. warnings: sentences.
+    match: what the pictures said, where they were asked. doubts: sentences; with any of them the place is not called good.
     """
 
     fit: Fit
@@ -40,7 +44,7 @@ class Found:
     decided: str
     placed: str = "masks"
     match: Match | None = None
-    warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def candidates(mri: MriSide, options: Options) -> list[int]:
@@ -77,11 +81,25 @@ def search(gland: Outline, mri: MriSide, options: Options, start: np.ndarray | N
     slices = {fixed.plane.index: fit.dice for fixed, fit in zip(targets, fits, strict=True)}
     fixed, fit = targets[best], fits[best]
     if start is not None or options.orientation != "auto":
-        return Found(fit, fixed.plane, fixed, slices, {fit.orientation: fit.dice}, True, "given")
+        return Found(fit, fixed.plane, fixed, slices, {fit.orientation: fit.dice}, True, "given", doubts=unsure_slice(slices))
     others = _others(gland, fixed, options, progress.part(len(targets) / (len(targets) + len(ORIENTATIONS)), 1.0))
     winner = max(others, key=lambda other: other.dice)
     chosen = winner if winner.dice > fit.dice + CLEARLY else fit
-    return Found(chosen, fixed.plane, fixed, slices, {f.orientation: f.dice for f in (fit, *others)}, False, "overlap")
+    scores, doubts = {f.orientation: f.dice for f in (fit, *others)}, (UNDETERMINED, *unsure_slice(slices))
+    return Found(chosen, fixed.plane, fixed, slices, scores, False, "overlap", doubts=doubts)
+
+
+def unsure_slice(slices: dict[int, float]) -> tuple[str, ...]:
+    """A sentence where other slices overlap nearly as well as the best. slices: {index: Dice}."""
+    best = max(slices, key=lambda k: slices[k])
+    near = [k for k in slices if k != best and slices[k] > slices[best] - CLEARLY]
+    if not near:
+        return ()
+    others = f"{near[0]}" if len(near) == 1 else f"{near[0]} to {near[-1]}" if len(near) > 3 else ", ".join(map(str, near))
+    return (
+        f"which slice the slide lies on cannot be told from outlines alone: {best} fits best, {others} within {CLEARLY:g} of its Dice; "
+        "give the slice, or the case's description",
+    )
 
 
 def _fit(gland: Outline, fixed: Target, orientation: str, options: Options, start: np.ndarray | None) -> Fit:

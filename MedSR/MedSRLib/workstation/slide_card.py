@@ -16,6 +16,14 @@ LOOKS = {
 }
 """By grade: (colour, icon)."""
 UNSCORED = ("info", "mdi-hand-back-right-outline")
+SAID_BY = {
+    "given": "as given",
+    "gland": "from the gland's size",
+    "outlines": "from the outlines' file",
+    "case": "from the case's description",
+    "registration.json": "as in the registration that the transform is of",
+}
+"""Who says how large a pixel is, where the source's own name does not read well."""
 ZIP, TRANSFORM = "registration.zip", "transform.h5"
 
 
@@ -42,7 +50,7 @@ def _facts(facts: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Slice": str(facts["slice"]),
         "Orientation": f"{orientation['chosen']}, {sure}",
-        "Pixel": f"{mpp['used_um'][0]:.3g} µm, from the {mpp['source']}",
+        "Pixel": f"{mpp['used_um'][0]:.3g} µm, {SAID_BY.get(mpp['source'], 'from the ' + mpp['source'])}",
         "Method": str(facts.get("method") or ""),
         "Time": f"{float(facts['seconds']):.1f} s" if facts.get("seconds") is not None else "",
     }
