@@ -84,6 +84,7 @@ def test_the_batch_is_what_the_evaluation_takes(table, tmp_path, data_dir):
         (("mpp", "colour"), 2, "the column 'colour' is no input or option of register-slide"),
         (("13,7.2", "13,coarse"), 3, "--mpp: 'coarse' is no value for it in the case 'first'"),
         (("second", "first"), 2, "the case 'first' is there twice"),
+        (("mpp", "colour"), 2, "use case, case_file, landmarks, mri, mri_mask"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_before_anything_runs(change, code, sentence, table, tmp_path, capsys):
@@ -101,3 +102,53 @@ def test_words_that_do_not_go_together_are_refused(tmp_path, capsys):
     ):
         assert cli.main(["register-slide", *words]) == 3
         assert sentence in capsys.readouterr().err
+    assert cli.main(["register-slide", "--cases", str(tmp_path / "none.csv"), str(tmp_path / "out")]) == 2
+    assert "none.csv: there is no such file" in capsys.readouterr().err
+
+
+def test_flags_may_stand_before_between_and_behind_the_words(data_dir, table, tmp_path, capsys):
+    """Words may be left out for a table, and yet are found wherever they stand; a flag that there is not is told by the verb."""
+    mask, slide, out = data_dir / "pairs/aaa0060/aaa0060_T2_prostate_label.nii.gz", tmp_path / "slide0.geojson", tmp_path / "out"
+    words = ["--slice", "13", str(mask), "--mpp", "7.2", str(slide), "--orientation", "r0", str(out), "--quiet"]
+    assert cli.main(["register-slide", *words]) == 0
+    facts = json.loads((out / "registration.json").read_text())
+    assert facts["slice"] == 13 and facts["mpp"]["used_um"] == [7.2, 7.2]
+    capsys.readouterr()
+    assert cli.main(["register-slide", *words, "--flip"]) == 3
+    assert "unrecognized arguments: --flip; see medsr register-slide --help" in capsys.readouterr().err
+    assert cli.main(["register-slide", *words[:-1]]) == 0
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"slice 13, orientation r0, Dice {facts['dice']:.3f}; grade: {facts['grade']}" in said
+
+
+def test_a_batch_that_is_stopped_says_what_stays(table, tmp_path, capsys, monkeypatch):
+    from MedSRLib import jobs_here
+
+    run, begun = jobs_here.run_here, []
+
+    def stop_at_the_second(*arguments, **keywords):
+        begun.append(1)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return run(*arguments, **keywords)
+
+    monkeypatch.setattr(jobs_here, "run_here", stop_at_the_second)
+    out = tmp_path / "out"
+    assert cli.main(["register-slide", "--cases", str(table), str(out), "--orientation", "r0", "--quiet"]) == 130
+    assert f"cancelled after 1 of 3 cases, which stay in {out}" in capsys.readouterr().err
+    assert (out / "first/registration.json").is_file() and set(summary(out)) == {"first"} and not (out / "gone").exists()
+    begun[:] = [1]
+    assert cli.main(["register-slide", "--cases", str(table), str(tmp_path / "other"), "--quiet"]) == 130
+    assert "cancelled, nothing was written" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+def test_a_table_gives_each_slide_its_description(table, tmp_path):
+    """The column "case" names the folder; the input of that name has the column case_file."""
+    described = {"filename": "slide0.geojson", "mri_slice": 13, "resolution_x_um": 7.2, "resolution_y_um": 7.2}
+    lies = {"transform": {"flip": 0, "rotation_angle": 0}}
+    (tmp_path / "d.json").write_text(json.dumps({"one": described | lies}))
+    mri = table.read_text(encoding="utf-8").splitlines()[1].split(",")[1]
+    table.write_text(f"case,mri,slide,case_file\nfirst,{mri},slide0.geojson,d.json", encoding="utf-8")
+    assert cli.main(["register-slide", "--cases", str(table), str(tmp_path / "out"), "--quiet"]) == 0
+    facts = json.loads((tmp_path / "out/first/registration.json").read_text())
+    assert facts["slice"] == 13 and facts["mpp"]["source"] == "case" and facts["orientation"]["determined"]

@@ -133,6 +133,37 @@ def test_a_label_map_becomes_slicer_segments_with_their_names(tmp_path: Path) ->
     assert [segmentation.GetNthSegment(i).GetName() for i in range(segmentation.GetNumberOfSegments())] == ["myocardium", "scar"]
 
 
+def test_segments_that_overlap_lie_in_layers_that_slicer_reads_and_writes_too(tmp_path: Path) -> None:
+    """Slicer numbers each layer anew: its file is read back with one number a segment."""
+    slicer = pytest.importorskip("slicer")
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    layers = np.zeros((*SHAPE, 2), np.uint8)
+    layers[1:3, ..., 0], layers[2, 1:4, 1:3, 1] = 1, 2
+    names = {1: "prostate", 2: "cancer"}
+    ours, theirs = tmp_path / "ours.seg.nrrd", tmp_path / "theirs.seg.nrrd"
+    formats.write(ours, Volume(layers, SPACING, ORIGIN, meta={"segments": names, "segment_colours": {1: (10, 20, 30), 2: (255, 0, 0)}}))
+    scene = slicer.vtkMRMLScene()
+    storage, node = slicer.vtkMRMLSegmentationStorageNode(), slicer.vtkMRMLSegmentationNode()
+    scene.AddNode(storage)
+    scene.AddNode(node)
+    storage.SetFileName(str(ours))
+    assert storage.ReadData(node)
+    segmentation = node.GetSegmentation()
+    assert segmentation.GetNumberOfLayers("Binary labelmap") == 2
+    for number, name in names.items():
+        segment = segmentation.GetNthSegment(number - 1)
+        image = slicer.vtkOrientedImageData()
+        node.GetBinaryLabelmapRepresentation(segmentation.GetNthSegmentID(number - 1), image)
+        voxels = vtk_to_numpy(image.GetPointData().GetScalars())
+        assert segment.GetName() == name and np.count_nonzero(voxels) == np.count_nonzero(layers == number)
+    storage.SetFileName(str(theirs))
+    assert storage.WriteData(node)
+    back = formats.read_labels(theirs)[0]
+    there = {name: (back.array == number).any(-1).sum() for number, name in back.meta["segments"].items()}
+    assert there == {name: np.count_nonzero(layers == number) for number, name in names.items()}
+
+
 # What NIfTI headers leave to the reader
 
 
