@@ -60,10 +60,10 @@ def finished(page, button="applyButton"):
 
 
 def exported(page, folder):
-    """(labels of the segmentation file on the MRI's grid as SimpleITK reads it, rows of the table, facts)."""
+    """(gland and others in one layer on the MRI's grid as SimpleITK reads them, rows of the table, facts)."""
     page.ui.exportPathLine.text = str(folder)
     page.ui.exportButton.click()
-    labels = sitk.ReadImage(str(folder / "labels.seg.nrrd"))
+    labels = sitk.ReadImage(str(folder / "labelmap.nii.gz"))
     with (folder / "dice.csv").open() as file:
         rows = {row["outline"]: row for row in csv.DictReader(file)}
     return labels, rows, json.loads((folder / "registration.json").read_text())

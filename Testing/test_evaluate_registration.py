@@ -71,10 +71,11 @@ def by_simpleitk(ours: np.ndarray, truth: np.ndarray, spacing: tuple[float, floa
 
 def test_outlines_are_measured_as_simpleitk_measures_them(cohort):
     folder = cohort / "slice14"
-    truth, labels = (formats.read(path)[0] for path in (cohort / "truth.seg.nrrd", folder / "labels.seg.nrrd"))
+    truth, labels = (formats.read_labels(path)[0] for path in (cohort / "truth.seg.nrrd", folder / "labels.seg.nrrd"))
     made = evaluate_registration(folder, reference=truth)
     assert [(row["case"], row["outline"]) for row in made.table] == [("slice14", "prostate"), ("slice14", "cancer")]
-    pairs = [(labels.array[14] > 0, truth.array[14] > 0), (labels.array[14] == 2, truth.array[14] == 2)]
+    gland, cancer = labels.array[14, ..., 0] == 1, labels.array[14, ..., 1] == 2
+    pairs = [(gland, truth.array[14] > 0), (cancer, truth.array[14] == 2)]
     for row, (ours, other) in zip(made.table, pairs, strict=True):
         dice, far, away = by_simpleitk(ours, other, labels.spacing_mm[:2])
         assert row["dice"] == pytest.approx(dice, abs=1e-9) and row["centroid_distance_mm"] == pytest.approx(away, abs=1e-6)
@@ -88,7 +89,7 @@ def test_landmarks_that_a_shift_of_3_and_4_mm_moved_are_5_mm_away(cohort, tmp_pa
     facts = json.loads((cohort / "slice13/registration.json").read_text())
     pixels = np.array([[500.0, 600], [3000, 900], [2600, 2900]])
     slide = np.column_stack([pixels * MPP / 1000, np.zeros(3), np.ones(3)])
-    plane = formats.read(cohort / "slice13/labels.seg.nrrd")[0].direction
+    plane = formats.read(cohort / "slice13/labelmap.nii.gz")[0].direction
     patient = (slide @ np.array(facts["slide_to_patient"]).T)[:, :3] + plane[:, 0] * 3 + plane[:, 1] * 4
     rows = ["slide_x,slide_y,lps_x,lps_y,lps_z", *(",".join(map(str, row)) for row in np.hstack([pixels, patient]))]
     (tmp_path / "points.csv").write_text("\n".join(rows))

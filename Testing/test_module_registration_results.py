@@ -72,6 +72,8 @@ def test_a_click_goes_from_outlines_to_an_exported_segmentation_and_dice(a_page,
     assert set(np.nonzero(array)[0]) == {14}
     by_hand = dice(array[14] > 0, gland[14] > 0)
     assert by_hand > 0.96 and float(rows["prostate"]["dice"]) == facts["dice"] == pytest.approx(by_hand, abs=0.005)
+    whole = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "labels.seg.nrrd")))[14, ..., 0] == 1
+    assert dice(whole, gland[14]) == pytest.approx(facts["dice"], abs=0.001), "the segment is the gland, with the cancer in it"
     assert labels.GetOrigin() == pytest.approx(tuple(nodes.affine_from_node(outlines)[:3, 3]), abs=1e-3)
     reference = sitk.GetArrayFromImage(sitk.ReadImage(str(data_dir / "pairs/aaa0060/results/aaa0060_moved_region01_label.nii.gz")))[14]
     theirs = np.argwhere(reference).mean(0) - CROPPED[::-1]

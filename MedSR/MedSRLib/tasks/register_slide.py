@@ -49,7 +49,12 @@ INPUTS = (
         required=False,
     ),
     Port("transform", "file", "A linear transform of an earlier run, or of a slide laid by hand (.h5, .tfm).", required=False),
-    Port("case", "file", "The case's description: JSON that says how each slide is flipped and turned.", required=False),
+    Port(
+        "case",
+        "file",
+        "The case's description: JSON that says how each slide is flipped and turned, and if known its MRI slice and pixel size.",
+        required=False,
+    ),
 )
 OUTPUTS = (
     Port("transform", "transform", "The linear transform, patient to slide in LPS mm, for Slicer and SimpleITK.", ending=".h5"),
@@ -77,7 +82,12 @@ class Options:
         choices=METHODS,
     )
     slice: int = option(-1, "The MRI slice, counted from 0; -1 searches all that hold enough of the gland.", minimum=-1, maximum=9999)
-    slide_slice: int = option(-1, "Which slice of a label volume is the slide, where several hold labels.", minimum=-1, maximum=9999)
+    slide_slice: int = option(
+        -1,
+        "Where the slide is given as a label volume with labels on several slices: which of them it is, counted from 0; -1 the only one.",
+        minimum=-1,
+        maximum=9999,
+    )
     mpp_um: float = option(
         0.0,
         "Micrometres per pixel of the slide's finest level; 0 takes what the file says, or the gland's size where that is implausible.",
@@ -87,8 +97,9 @@ class Options:
     )
     orientation: str = option(
         "auto",
-        "How the slide lies beside the MRI's usual view: f mirrors it left to right, then it is turned clockwise by the degrees; auto "
-        "tries all eight, and takes r0 unless another fits clearly better.",
+        "How the slide lies beside the MRI's usual view: r0 as it is, r90 a quarter turn clockwise, f0 mirrored left to right, f90 "
+        "mirrored, then turned; auto tries all eight. Outlines alone cannot tell them apart: r0 is then taken, unless another overlaps "
+        "clearly better.",
         choices=("auto", *ORIENTATIONS),
     )
     rotation_deg: float = option(0.0, "Further clockwise turn of the slide.", unit="°", minimum=-180.0, maximum=180.0)
@@ -105,7 +116,7 @@ class Options:
     )
     fused_um: float = option(
         0.0,
-        "Pixel of the fused pyramid (OME-TIFF) of the gland; 0 covers the MRI slice by 2000 pixels, as published.",
+        "Pixel of the fused pyramid (OME-TIFF) of the gland; 0 covers the MRI slice by 2000 pixels a side.",
         unit="µm",
         minimum=0.0,
         maximum=10000.0,

@@ -47,7 +47,11 @@ class Options:
         minimum=0.0,
         maximum=100000.0,
     )
-    slide_slice: int = option(-1, "Which slice of a label volume is the slide, where several hold labels.", minimum=-1)
+    slide_slice: int = option(
+        -1,
+        "Where the outlines are a label volume with labels on several slices: which of them is the slide, from 0; -1 the only one.",
+        minimum=-1,
+    )
 
 
 @dataclass(frozen=True)

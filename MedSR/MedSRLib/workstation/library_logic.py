@@ -17,7 +17,7 @@ from ..io.series import SeriesInfo, stem_of, suffix_of
 from ..scene.nodes import add_node
 from ..scene.samples import STILL, THORAX
 from ..scene.samples_pairs import SLIDE as SLIDE_SAMPLE
-from .entries import OUTLINES, SLIDE, Entries, Entry
+from .entries import OUTLINES, SLIDE, VOLUME, Entries, Entry
 from .library_ui import LibraryState, LibraryUI
 from .slide_loading import kind_of, load_outlines, load_slide
 
@@ -28,8 +28,8 @@ SAMPLE_LOOKS = {
     SLIDE_SAMPLE.slide: ("Slide sample", "mdi-microscope"),
 }
 """What ships, by file: (title, icon)."""
-SAMPLE_WITH = {SLIDE_SAMPLE.slide: (SLIDE_SAMPLE.mri.file,)}
-"""What is opened before a sample: the MRI's side of a slide."""
+SAMPLE_WITH = {SLIDE_SAMPLE.slide: (SLIDE_SAMPLE.mri.file, SLIDE_SAMPLE.files["outlinesPath"])}
+"""What is opened with a sample: the MRI's side of a slide, and what was drawn on it."""
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +60,7 @@ class LibraryLogic(BaseLogic[LibraryState]):
 
     def _open_sample(self, file: str) -> None:
         if file in SAMPLE_LOOKS and not self.data.loading:  # the page names it: nothing else of the disk
-            create_task(self.load([SAMPLES / one for one in (*SAMPLE_WITH.get(file, ()), file)]))
+            create_task(self.load([SAMPLES / one for one in (file, *SAMPLE_WITH.get(file, ()))]))
 
     def open_path(self, path: str) -> None:
         """Open a file or folder of this computer, in the background."""
@@ -74,16 +74,21 @@ class LibraryLogic(BaseLogic[LibraryState]):
         create_task(self.load(singles or (list(files) if len(files) == 1 else [folder])))
 
     async def load(self, paths: Sequence[Path], series: str = "") -> None:
-        """Open each path, after those that are being opened; the first failure is said on the page."""
+        """Open each path, after those that are being opened; the first failure is said on the page.
+
+        Of a slide and an MRI that were opened together the MRI is shown: the slide is laid on it.
+        """
         async with self._turn:
             await self._load(paths, series)
 
     async def _load(self, paths: Sequence[Path], series: str) -> None:
         with self.state:
             self.data.loading, self.data.message = True, ""
+        before = {entry.id for entry in self.entries.loaded()}
         try:
             for path in paths:
                 await self._load_one(path, series)
+            self._show_the_mri([e for e in self.entries.loaded() if e.id not in before])
         except MedSRError as error:
             self.data.message = error.sentence()
         except Exception as error:  # a reader's own failure must not leave the page waiting
@@ -92,6 +97,11 @@ class LibraryLogic(BaseLogic[LibraryState]):
         finally:
             with self.state:
                 self.data.loading = False
+
+    def _show_the_mri(self, opened: Sequence[Entry]) -> None:
+        volumes = [entry for entry in opened if entry.kind == VOLUME]
+        if volumes and len(volumes) < len(opened):
+            self.select(volumes[0].id)
 
     async def _load_one(self, path: Path, series: str) -> None:
         kind = kind_of(path) if path.is_file() else ""

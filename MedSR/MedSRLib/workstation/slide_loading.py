@@ -43,5 +43,6 @@ async def load_outlines(entry_id: str, path: Path) -> Entry:
     names = sorted({outline.name for outline in found.outlines})
     if not names:
         raise InputError("there is no outline in this file", where=path.name)
-    texts = (f"{len(found.outlines)} outlines", ", ".join(names)[:60])
+    count = len(found.outlines)
+    texts = (f"{count} outline{'s' if count > 1 else ''}", ", ".join(names)[:60])
     return Entry(entry_id, stem_of(path), path.absolute(), (), kind=OUTLINES, texts=texts)

@@ -89,7 +89,7 @@ class SlideLogic(BaseLogic[SlideState]):
         return self._result.registration if self._result else None
 
     def _offer(self) -> None:
-        """Every open image that an input could be; the only slide is taken."""
+        """Every open image that an input could be; the only slide is taken, and the only file of outlines with it."""
         others = [e for e in self._entries.loaded() if e is not self._original]
         self.data.open_images = {port: [_choice(e) for kind in kinds for e in others if e.kind == kind] for port, kinds in KINDS.items()}
         ids = {e.id for e in others}
@@ -97,9 +97,12 @@ class SlideLogic(BaseLogic[SlideState]):
             if _is_id(chosen := self._chosen(port)) and chosen not in ids:
                 setattr(self.data, port, "")
         is_mri = self._original is not None and self._original.kind == VOLUME
-        slides = [e.id for e in others if e.kind == SLIDE]
-        if is_mri and not self._chosen("slide") and len(slides) == 1:
-            self.data.slide = slides[0]
+        slides, drawn = ([e.id for e in others if e.kind == kind] for kind in (SLIDE, OUTLINES))
+        if not is_mri or len(slides) != 1:
+            return
+        self.data.slide = self._chosen("slide") or slides[0]
+        if len(drawn) == 1 and self._chosen("slide") == slides[0]:
+            self.data.outlines = self._chosen("outlines") or drawn[0]
 
     def _chosen(self, port: str) -> str:
         return str(getattr(self.data, port) or "").strip()

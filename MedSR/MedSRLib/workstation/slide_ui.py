@@ -18,7 +18,7 @@ INPUTS = {
     ),
     "landmarks": ("Landmarks", "Pairs of points, as CSV: a path."),
     "transform": ("Earlier transform", "The .h5 or .tfm of an earlier run, or of a slide laid by hand: a path."),
-    "case": ("Case description", "JSON that says how each slide is flipped and turned: a path."),
+    "case": ("Case description", "JSON that says how each slide is flipped and turned, and if known its MRI slice and pixel size: a path."),
 }
 """By port: (label, what it takes)."""
 MOVES = (

@@ -54,19 +54,22 @@ class TaskChoice:
         self.original = original
         if original is not None and original.kind == SLIDE:
             self.why = ON_AN_MRI
-            self.choose(original.task)
+            self._take(original.task)
         elif original is not None:
             found = route(original.node)
             self.why = found.why
             fitting = REGISTRATION if has_slide and found.task != CT else found.task
-            self.choose(original.task or fitting or self.task)
+            self._take(original.task or fitting or self.task)
 
     def choose(self, task: str) -> None:
-        """The user takes this task for the shown image: offer the models that fit it."""
+        """The user takes this task for the shown image, now and when it is shown again."""
+        if self.original is not None:
+            self.original.task = task
+        self._take(task)
+
+    def _take(self, task: str) -> None:
+        """Show a task, and offer the models that fit the shown image."""
         self.task = task
-        if self.original is None:
-            return
-        self.original.task = task
         self.offer_models()
 
     def offer_models(self) -> None:
