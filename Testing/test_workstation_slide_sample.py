@@ -11,6 +11,7 @@ from workstation_driver import PATIENT, Page, a_browser, a_server
 
 pytestmark = pytest.mark.browser
 sitk = pytest.importorskip("SimpleITK")
+tifffile = pytest.importorskip("tifffile")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,10 @@ def test_one_click_opens_it_on_its_mri_and_the_next_registers_it(page, tmp_path)
     assert [row.split()[0] for row in page.tab.locator("#dice tbody tr").all_inner_texts()] == ["tissue", "cancer"]
     with zipfile.ZipFile(page.download("#download-registration-zip", tmp_path)) as archive:
         archive.extractall(tmp_path)
+    pyramid = page.download("#download-fused_slide-ome-tif", tmp_path)
+    assert pyramid.read_bytes() == (tmp_path / "fused_slide.ome.tif").read_bytes()
+    with tifffile.TiffFile(pyramid) as file:
+        assert file.pages[0].shape == (2000, 2000, 3) and len(file.series[0].levels) > 1
     facts = json.loads((tmp_path / "registration.json").read_text())
     assert facts["grade"] == "doubtful" and any("which way round the slide lies" in text for text in facts["warnings"])
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "labels.seg.nrrd")))

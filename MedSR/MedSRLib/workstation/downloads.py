@@ -17,7 +17,7 @@ from ..scene import registration_export
 from ..scene.registration_results import RegistrationResults
 from ..volume import Volume
 from .entries import Entries, Entry
-from .slide_card import TRANSFORM, ZIP
+from .slide_card import PYRAMID, TRANSFORM, ZIP
 
 DICOM_ZIP = "dicom.zip"
 """Ending of a whole series in one file."""
@@ -95,7 +95,12 @@ def write_dicom_zip(path: Path, frames: Sequence[Volume], sources: Sequence[Volu
 
 
 def _registration(entry: Entry, results: RegistrationResults, what: str) -> Path:
-    """All files of a registration in one, or its transform alone, as the slide lies now. It touches the scene: no thread may do it."""
+    """All files of a registration in one, or its transform alone, as the slide lies now; or the fused pyramid, as it was registered.
+
+    It touches the scene: no thread may do it.
+    """
+    if what == PYRAMID:
+        return _there(entry.outputs.get("fused_slide"))
     if what not in (ZIP, TRANSFORM):
         raise InputError(f"there is no {what!r} of a registration")
     folder = entry.path.parent
@@ -105,7 +110,7 @@ def _registration(entry: Entry, results: RegistrationResults, what: str) -> Path
         if what == TRANSFORM:
             return next(f for f in files if f.name == TRANSFORM).replace(folder / TRANSFORM)
         with replacing_file(entry.path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for one in files:
+            for one in [*files, *entry.outputs.values()]:
                 archive.write(one, one.name)
     return entry.path
 

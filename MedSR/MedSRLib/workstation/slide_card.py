@@ -24,7 +24,7 @@ SAID_BY = {
     "registration.json": "as in the registration that the transform is of",
 }
 """Who says how large a pixel is, where the source's own name does not read well."""
-ZIP, TRANSFORM = "registration.zip", "transform.h5"
+ZIP, TRANSFORM, PYRAMID = "registration.zip", "transform.h5", "fused_slide.ome.tif"
 
 
 def slide_card(entry: Entry) -> dict[str, Any]:
@@ -64,5 +64,6 @@ def _row(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _links(entry: Entry) -> list[dict[str, str]]:
-    links = ((ZIP, "All files (zip)"), (TRANSFORM, "Transform (.h5)"))
+    links = [(ZIP, "All files (zip)"), (TRANSFORM, "Transform (.h5)")]
+    links += [(PYRAMID, "Fused slide (OME-TIFF)")] if "fused_slide" in entry.outputs else []
     return [{"id": what.replace(".", "-"), "title": title, "url": f"download/{entry.id}/{what}"} for what, title in links]

@@ -20,10 +20,19 @@ class SlideJob(RegisterJob):
     """Close it when done, well or not."""
 
     def __init__(
-        self, original: Entry, options: Mapping[str, Any], folder: Path, *, slide: Any, paths: Mapping[str, Path], placed: Any = None
+        self,
+        original: Entry,
+        options: Mapping[str, Any],
+        folder: Path,
+        *,
+        slide: Any,
+        paths: Mapping[str, Path],
+        placed: Any = None,
+        fused_slide: Path,
     ) -> None:
-        """original: the MRI. slide: an opened slide's node, or a path. paths: the other inputs, by port. placed: see RegisterJob."""
-        super().__init__(original.node, options, slide=slide, placed=placed)
+        """original: the MRI. slide: an opened slide's node, or a path. paths: the other inputs, by port. placed, fused_slide: see
+        RegisterJob."""
+        super().__init__(original.node, options, slide=slide, placed=placed, fused_slide=fused_slide)
         self.files.close()
         self.files, self._original, self._paths = Workspace(str(folder)), original, dict(paths)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..scene.registration_results import SLIDE as SLIDE_ROLE
 from ..scene.registration_results import RegistrationResults
 from ..scene.slide_transform import hang, lay
 from .entries import OUTLINES, SLIDE, VOLUME, Entries, Entry
+from .slide_card import PYRAMID
 from .slide_job import SlideJob
 from .slide_ui import INPUTS, STEPS, SlideState, SlideUI
 
@@ -51,6 +53,7 @@ class SlideLogic(BaseLogic[SlideState]):
         self._result: Entry | None = None
         self._job: SlideJob | None = None
         self._choices: dict[str, dict[str, str]] = {}
+        self._new_id = ""
         self._is_scoring = False
         self._say: Callable[[str, str], None] = lambda _kind, _text: None
         self.bind_changes({tuple(getattr(self.name, port) for port in INPUTS): lambda *_values: self.changed.emit()})
@@ -143,8 +146,16 @@ class SlideLogic(BaseLogic[SlideState]):
             paths = {port: path for port, path in paths.items() if port not in ("landmarks", "transform")}
         node = slide.node if isinstance(slide, Entry) and slide.kind == SLIDE else None
         source: Any = node or (slide.path if isinstance(slide, Entry) else slide)
-        self._job = SlideJob(original, {**options, **extra}, self._folder, slide=source, paths=paths, placed=placed)
+        pyramid = self._new_folder() / PYRAMID
+        self._job = SlideJob(original, {**options, **extra}, self._folder, slide=source, paths=paths, placed=placed, fused_slide=pyramid)
         return self._job.specification()
+
+    def _new_folder(self) -> Path:
+        """Where the files of the next result stay."""
+        self._new_id = self._entries.new_id()
+        folder = self._folder / self._new_id
+        folder.mkdir()
+        return folder
 
     def _from_here(self) -> tuple[Any, dict[str, Any]]:
         """(the transform that the job begins with or scores, the options for that)."""
@@ -165,12 +176,14 @@ class SlideLogic(BaseLogic[SlideState]):
         assert self._job is not None
         outcome, files = read
         results = self._job.show(files, outcome)
+        outputs = {port: Path(outcome.outputs[port]) for port in ("fused_slide",) if port in outcome.outputs}
+        new_id, report = self._new_id, {**results.facts, "seconds": outcome.seconds}
         self.close()
-        report = {**results.facts, "seconds": outcome.seconds}
-        return self._entry(original, results, report)
+        return self._entry(new_id, original, results, report, outputs)
 
-    def _entry(self, original: Entry, results: RegistrationResults, report: Mapping[str, Any]) -> Entry:
-        new_id = self._entries.new_id()
+    def _entry(
+        self, new_id: str, original: Entry, results: RegistrationResults, report: Mapping[str, Any], outputs: Mapping[str, Path]
+    ) -> Entry:
         name = results.slide.GetName() if results.slide else results.transform.GetName().partition(" to ")[0]
         count = len(self._entries.results_of(original.id)) + 1
         texts = (f"on {original.name}", _texts(report))
@@ -180,6 +193,7 @@ class SlideLogic(BaseLogic[SlideState]):
             self._folder / new_id / "registration.zip",
             original.frames,
             source=original.id,
+            outputs=outputs,
             report=report,
             task=TASK,
             texts=texts,
@@ -187,10 +201,12 @@ class SlideLogic(BaseLogic[SlideState]):
         )
 
     def close(self) -> None:
-        """Remove the files of the last job."""
+        """Remove the files of the last job, but for those of its result."""
         if self._job is not None:
             self._job.close()
             self._job = None
+            with contextlib.suppress(OSError):  # a result's folder is not empty
+                (self._folder / self._new_id).rmdir()
 
     def _tell(self, action: Callable[[], None]) -> None:
         """What cannot be done is said on the page."""
@@ -235,7 +251,7 @@ class SlideLogic(BaseLogic[SlideState]):
             raise InputError("no open slide is chosen", fix="open the slide, then choose it")
         transform = lay(slide.node, original.node, self._slice_shown())
         transform.SetNodeReferenceID(SLIDE_ROLE, slide.node.GetID())
-        self.made.emit(self._entry(original, RegistrationResults(transform), {}))
+        self.made.emit(self._entry(self._entries.new_id(), original, RegistrationResults(transform), {}, {}))
 
     def _score(self) -> None:
         self._is_scoring = self._placed is not None
