@@ -51,6 +51,8 @@ def test_what_is_missing_is_said_before_the_click(a_page, scene, tmp_path):
     a_page.ui.slidePathLine.text = str(SAMPLES / "prostate_slide.ome.tif")
     assert a_page.ui.previewLabel.text == "prostate_slide.ome.tif is laid on the best of 9 slices of T2."
     assert a_page.ui.applyButton.enabled is True
+    a_page.ui.casePathLine.text = str(SAMPLES / "prostate_case.json")
+    assert "is laid on the slice that its description says, else the best of 9 slices, of T2." in a_page.ui.previewLabel.text
     a_page.ui.sliceSpinBox.value = 9
     assert "slices 0 to 8, not 9" in a_page.ui.previewLabel.text and a_page.ui.applyButton.enabled is False
     a_page.ui.sliceSpinBox.value = 8

@@ -340,6 +340,10 @@ def test_a_transform_of_an_earlier_run_is_read_with_its_pixel_size_and_kept_is_d
     assert again.registration["mpp"]["used_um"] == [8.5, 8.5] and again.registration["mpp"]["source"] == "registration.json"
     assert again.registration["dice"] == pytest.approx(first["dice"], abs=1e-9) and first["grade"] == "good"
     assert again.registration["grade"] == "doubtful" and again.registration["reasons"] == [KEPT]
+    other = path.rename(tmp_path / "another.geojson")
+    options = Options(transform_as="result", accept_any=True)
+    unknown = register_slide(volume, options, slide=other, transform=tmp_path / "out" / "transform.h5").registration
+    assert unknown["mpp"]["source"] == "gland", "what was noted of one slide is not taken for another's"
 
 
 def test_a_mask_as_its_own_slide_is_not_called_good(pair, tmp_path):

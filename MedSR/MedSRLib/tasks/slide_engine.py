@@ -50,7 +50,7 @@ def run(frames: Sequence[Volume], given: Options, paths: Paths, mri_mask: Volume
 def _described(options: Options, paths: Paths) -> tuple[Options, Noted | None]:
     """(the options with what the case's description says and they leave open, the pixel size that it or the transform's report says)."""
     entry = None if paths.case is None else read_case(paths.case, paths.slide)
-    noted = None if paths.transform is None else Noted.beside(paths.transform)
+    noted = None if paths.transform is None else Noted.beside(paths.transform, paths.slide)
     if entry is None:
         return options, noted
     if options.orientation == "auto":

@@ -72,9 +72,9 @@ class Noted:
     sure: bool
 
     @staticmethod
-    def beside(transform: Path) -> Noted | None:
-        """What the report beside a transform of an earlier run says it used; None where there is none."""
-        used = read_mpp(transform)
+    def beside(transform: Path, slide: Path) -> Noted | None:
+        """What the report beside a transform of an earlier run says it used for this slide; None where it says nothing of it."""
+        used = read_mpp(transform, slide)
         return None if used is None else Noted(used, REPORT, sure=True)
 
 

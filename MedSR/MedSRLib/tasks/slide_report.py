@@ -18,10 +18,16 @@ def read_report(transform: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def read_mpp(transform: Path) -> tuple[float, float] | None:
-    """(x, y) micrometres of the slide's finest pixel, as that registration used them; None where nothing says so."""
+def read_mpp(transform: Path, slide: Path | None = None) -> tuple[float, float] | None:
+    """(x, y) micrometres of the slide's finest pixel, as that registration used them; None where nothing says so.
+
+    slide: only where it was that of a file of this name.
+    """
+    report = read_report(transform)
     try:
-        x, y = read_report(transform)["mpp"]["used_um"]
+        if slide is not None and Path(report["provenance"]["inputs"]["slide"]["path"]).name != slide.name:
+            return None
+        x, y = report["mpp"]["used_um"]
         return float(x), float(y)
     except (KeyError, TypeError, ValueError):
         return None

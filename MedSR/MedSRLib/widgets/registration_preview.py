@@ -9,6 +9,7 @@ from ..errors import InputError, MedSRError
 from ..io.series import stem_of, suffix_of
 from ..scene.masks import check_mask
 from ..scene.nodes import has_image
+from ..scene.registration_words import slice_words
 from ..tasks.slide_input import OUTLINES_ALONE
 from .page import without_flags
 
@@ -83,7 +84,7 @@ def _sentence(parameters: Any) -> str:
     if parameters.fusedPath.strip() and not is_picture(slide):
         raise InputError("outlines alone have no picture to fuse", where="fused pyramid", fix="leave its file out")
     name = slide.name if isinstance(slide, Path) else slide.GetName()
-    where = f"slice {parameters.slice}" if parameters.slice >= 0 else f"the best of {count} slices"
+    where = slice_words(parameters.slice, count, bool(parameters.casePath.strip()))
     if parameters.startHere and parameters.registration is not None:
         where = "the slice where it lies now"
     guided = ", guided by the gland's mask" if parameters.mriMask is not None or mri.IsA("vtkMRMLLabelMapVolumeNode") else ""

@@ -16,6 +16,7 @@ from ..scene import nudge
 from ..scene.checkerboard import ROLE as SQUARES_ROLE
 from ..scene.registration_results import SLIDE as SLIDE_ROLE
 from ..scene.registration_results import RegistrationResults
+from ..scene.registration_words import slice_words
 from ..scene.slide_transform import hang, lay
 from .entries import OUTLINES, SLIDE, VOLUME, Entries, Entry
 from .slide_card import PYRAMID
@@ -129,8 +130,7 @@ class SlideLogic(BaseLogic[SlideState]):
         given = self.given()
         if "slide" not in given:
             raise InputError("no slide is chosen", fix="open one, or type its path")
-        count = original.frames[0].shape[0]
-        where = f"slice {options['slice']}" if options["slice"] >= 0 else f"the best of {count} slices"
+        where = slice_words(options["slice"], original.frames[0].shape[0], "case" in given)
         by = ", guided by the gland's mask" if "mri_mask" in given else ""
         return f"{_name(given['slide'])} is laid on {where} of {original.name}{by}."
 
