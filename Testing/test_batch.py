@@ -14,16 +14,19 @@ from MedSRLib.io.outline_files import read_outlines
 from MedSRLib.outlines import Outline, joined
 
 
+@pytest.fixture(scope="module")
+def glands(data_dir) -> list[Outline]:
+    """Of two slides of aaa0060, out of a large label volume."""
+    label = data_dir / "pairs/aaa0060/results/aaa0060_input_highres_region00_label.nii.gz"
+    return [Outline("prostate", joined(read_outlines(label, slice_index=number).outlines)[0].polygons) for number in (0, 1)]
+
+
 @pytest.fixture
-def table(data_dir, tmp_path) -> Path:
+def table(data_dir, glands, tmp_path) -> Path:
     """Two slides of aaa0060 and one that is not there; paths from the table's own folder."""
     folder = data_dir / "pairs/aaa0060"
-    for number in (0, 1):
-        label = folder / "results/aaa0060_input_highres_region00_label.nii.gz"
-        outline_geojson.write(
-            tmp_path / f"slide{number}.geojson",
-            [Outline("prostate", joined(read_outlines(label, slice_index=number).outlines)[0].polygons)],
-        )
+    for number, gland in enumerate(glands):
+        outline_geojson.write(tmp_path / f"slide{number}.geojson", [gland])
     mask = folder / "aaa0060_T2_prostate_label.nii.gz"
     rows = ["case,mri,slide,slice,mpp,reference", f"first,{mask},slide0.geojson,13,7.2,", f"gone,{mask},nowhere.svs,13,,truth.nii.gz"]
     path = tmp_path / "cases é.csv"
