@@ -317,7 +317,7 @@ class MedSRRegistrationLogic(TaskPageLogic):
             self._check(placed)
         options = self.options(parameters) | {"transform_as": "start"}
         if scoring:  # who asks for a score is told it, also a bad one: its grade says what it is worth
-            options |= {"transform_as": "result", "accept_any": True}
+            options |= {"transform_as": "result", "accept_any": True, "deformable": False}
         return RegisterJob(
             parameters.inputVolume,
             options,

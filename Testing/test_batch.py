@@ -60,6 +60,12 @@ def test_a_row_that_fails_is_told_and_the_rest_goes_on(table, tmp_path, capsys):
     assert {case: row["status"] for case, row in summary(out).items()} == {"first": "done before", "gone": "done", "second": "done before"}
     assert times == {case: (out / case / "registration.json").stat().st_mtime_ns for case in times}
     assert summary(out)["first"]["dice"] == rows["first"]["dice"], "figures of those done before are there too"
+    table.write_text(text.replace("slide1.geojson,14", "slide1.geojson,13"), encoding="utf-8")
+    capsys.readouterr()
+    assert cli.main(words[:-1]) == 0
+    assert "second: what is there was made from other inputs or options" in capsys.readouterr().err
+    assert {case: row["status"] for case, row in summary(out).items()} == {"first": "done before", "gone": "done before", "second": "done"}
+    assert json.loads((out / "second/registration.json").read_text())["slice"] == 13, "as the row says now"
     assert cli.main([*words, "--overwrite"]) == 0 and {row["status"] for row in summary(out).values()} == {"done"}
     assert times["first"] < (out / "first/registration.json").stat().st_mtime_ns
 

@@ -186,6 +186,45 @@ def test_what_cannot_be_measured_is_refused_and_why(cohort, tmp_path):
         evaluate_registration(tmp_path / "broken")
 
 
+def test_without_a_reference_the_labels_are_measured_anew_where_the_mask_still_lies(cohort, tmp_path):
+    """Labels that were edited since get their own figure, not the one that the registration noted."""
+    folder = tmp_path / "edited"
+    shutil.copytree(cohort / "slice14", folder)
+    labels = formats.read_labels(folder / "labels.seg.nrrd")[0]
+    array = labels.array.copy()
+    upper = array[14, : int(np.median(np.nonzero(array[14])[0])), :, 0]
+    upper[upper == 1] = 0
+    formats.write(folder / "labels.seg.nrrd", labels.with_(array=array))
+    facts = json.loads((folder / "registration.json").read_text())
+    mask = formats.read(facts["provenance"]["inputs"]["mri_mask"]["path"])[0].array[14] > 0
+    dice, _, _ = by_simpleitk(array[14, ..., 0] == 1, mask, labels.spacing_mm[:2])
+    made = evaluate_registration(folder)
+    assert made.table[0]["dice"] == pytest.approx(dice, abs=1e-9) and dice < facts["dice"] - 0.1
+    facts["provenance"]["inputs"]["mri_mask"]["path"] = "/nowhere/mask.nii.gz"
+    (folder / "registration.json").write_text(json.dumps(facts))
+    copied = evaluate_registration(folder)
+    assert copied.table[0]["dice"] == facts["dice"] and "nothing was measured anew" in " ".join(copied.report["warnings"])
+
+
+def test_a_grade_that_is_not_good_stands_beside_the_figures(cohort, tmp_path):
+    folder = tmp_path / "refused"
+    shutil.copytree(cohort / "slice13", folder)
+    facts = json.loads((folder / "registration.json").read_text())
+    (folder / "registration.json").write_text(json.dumps(facts | {"grade": "refused", "reasons": ["it folds"]}))
+    made = evaluate_registration(folder)
+    assert [row["grade"] for row in made.table] == ["refused", "refused"] and "refused: graded refused: it folds" in made.report["warnings"]
+
+
+def test_a_row_of_the_table_without_a_registration_is_left_out_and_told(cohort, tmp_path, capsys):
+    table = tmp_path / "cases.csv"
+    table.write_text("case,slide\nslice13,a.geojson\nfailed,b.geojson\nslice14,c.geojson")
+    assert cli.main(["evaluate", "registration", str(cohort), "--cases", str(table), "--out", str(tmp_path / "e"), "--quiet"]) == 0
+    assert "failed: there is no registration of it, so it is left out" in capsys.readouterr().err
+    table.write_text("case,slide\nfailed,b.geojson\n")
+    assert cli.main(["evaluate", "registration", str(cohort), "--cases", str(table), "--quiet"]) == 2
+    assert "no registration of any of its 1 cases" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

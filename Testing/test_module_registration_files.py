@@ -86,14 +86,19 @@ def test_the_exported_transform_gives_the_cancer_its_area(outlines_chosen, tmp_p
 
 
 def test_a_position_by_hand_is_scored_where_it_lies(slide_chosen):
+    """Where it lies, not where a warp would bend it to; what the registration could not tell, its score cannot tell either."""
     page = slide_chosen
+    page.ui.deformableCheckBox.checked = True
     found = register(page)
+    assert found.warp is not None
     page.ui.shiftSpinBox.value = 10.0
     page.ui.leftButton.click()
     there = matrix_of(found.transform)
     scored = register(page, "scoreButton")
     assert np.allclose(matrix_of(scored.transform), there, atol=1e-6)
     assert scored.facts["dice"] < found.facts["dice"] - 0.15  # 10 of 35 mm
+    assert scored.warp is None
+    assert set(found.facts["untold"]) <= set(scored.facts["reasons"]) and found.facts["untold"]
     assert scored.facts["grade"] == "refused" and "Not to be believed" in page.ui.resultBrowser.toPlainText()
 
 

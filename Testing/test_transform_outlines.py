@@ -105,6 +105,10 @@ def test_what_cannot_be_is_refused_and_why(registered, tmp_path, capsys):
         transform_outlines(tmp_path / "alone.h5", outlines=registered["outlines"], mri=mri)
     with pytest.raises(InputError, match="the MRI that the labels are for is missing"):
         transform_outlines(registered["transform.h5"], outlines=registered["outlines"])
+    made = transform_outlines(registered["transform.h5"], Options(mpp_um=8.0), outlines=registered["outlines"], mri=mri)
+    assert "the registration used 7.2 µm a pixel, and 8 µm is given" in made.report["warnings"][0]
+    with pytest.raises(InputError, match="different values on slice 14, so it is an image"):
+        transform_outlines(registered["transform.h5"], Options(direction="to-slide"), outlines=registered["mri"])
     shifted = mri.with_(array=mri.array, origin_mm=tuple(np.array(mri.origin_mm) + 1000))
     with pytest.raises(InputError, match="does not lay its slide on one of the MRI's slices"):
         transform_outlines(registered["transform.h5"], outlines=registered["outlines"], mri=shifted)

@@ -1,7 +1,8 @@
 """`--cases CSV`: a task that writes a folder, run for every row of a table. A row that fails is told, and the rest goes on.
 
 The table's columns are the task's inputs and options, one row a case; what the command line gives beside it holds for all.
-A case whose files are there is not run again, so a batch that was stopped goes on where it was.
+A case whose files are there is not run again, so a batch that was stopped goes on where it was; but a row that names other inputs or
+options than those that made the files is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from .cli_console import Console, choose_console, flag_of
 from .errors import InputError, MedSRError, OptionError
-from .jobs_specification import Specification
+from .jobs_specification import Specification, plain
+from .tasks.options import from_dict
 
 if TYPE_CHECKING:
     from .run import Progress
@@ -82,7 +84,7 @@ def _specification(
         elif key in fields:
             options[fields[key].name] = _value(fields[key], text, folder.name)
         elif key not in EVALUATION_COLUMNS:
-            known = ", ".join(["case", *sorted(ports), *sorted({f.name for f in fields.values()})])
+            known = ", ".join(["case", *sorted(ports), *sorted({flag_of(f.name)[2:] for f in fields.values()})])
             raise InputError(f"the column {column!r} is no input or option of {task.VERB}", where=str(table), fix=f"use {known}")
     return Specification(name, inputs, {port: str(folder / file) for port, file in files.items()}, options, common.series)
 
@@ -106,7 +108,10 @@ def _case(
 
     needed = [Path(spec.outputs[port.name]) for port in task.OUTPUTS if port.required]
     if not overwrite and all(path.is_file() for path in needed):
-        return _row(case, KEPT, task, _facts(spec, task)), 0
+        facts = _facts(spec, task)
+        if not _is_other(spec, task, facts):
+            return _row(case, KEPT, task, facts), 0
+        console.note(f"{case}: what is there was made from other inputs or options than the row says; it is run again")
     try:
         with _unforeseen(), new_folder(str(needed[0].parent)), console:
             outcome = run_here(spec, _progress(console, case, share), console.warn_early)
@@ -149,6 +154,15 @@ def _facts(spec: Specification, task: ModuleType) -> Mapping[str, Any]:
         return dict(json.loads(Path(spec.outputs[port]).read_text(encoding="utf-8"))) if port else {}
     except ValueError as error:
         raise InputError("is no report of this task", where=spec.outputs[port or ""], fix="remove it, or give --overwrite") from error
+
+
+def _is_other(spec: Specification, task: ModuleType, facts: Mapping[str, Any]) -> bool:
+    """Whether facts say that they came of other inputs or options than the job's."""
+    noted = facts.get("provenance") or {}
+    if "inputs" not in noted or "options" not in noted:
+        return False
+    inputs = {port: one.get("path") for port, one in noted["inputs"].items()}
+    return inputs != spec.inputs or noted["options"] != plain(vars(from_dict(task.Options, dict(spec.options))))
 
 
 def _row(

@@ -10,9 +10,13 @@ OPTION = re.compile(r"\{([a-z]\w*)\}")
 """How a text speaks of an option: its field's name in braces, "choose another {axis}". Each door says it in its own way."""
 
 
+LABELS = {"mri_mask": "the gland on the MRI"}
+"""Names that a form does not make of the option's own."""
+
+
 def label_of(option: str) -> str:
     """An option's name where no door has one of its own, as a form shows it: "spacing_mm" → "Spacing"."""
-    return option.removesuffix("_mm").removesuffix("_um").replace("_", " ").capitalize()
+    return LABELS.get(option) or option.removesuffix("_mm").removesuffix("_um").replace("_", " ").capitalize()
 
 
 class MedSRError(Exception):

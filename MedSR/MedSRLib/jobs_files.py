@@ -68,7 +68,7 @@ def _check_ending(path: Path, kind: str) -> None:
     allowed = KIND_SUFFIXES.get(kind, ("", *WRITABLE))
     if suffix not in allowed and not (kind in IMAGE_KINDS and path.is_dir()):
         names = ", ".join(s or "no ending (a DICOM folder)" for s in allowed)
-        raise OutputError(f"{suffix!r} is not an ending that a {kind} can be written with", where=str(path), fix=f"use {names}")
+        raise OutputError(f"{suffix!r} is not an ending that this output ({kind}) can be written with", where=str(path), fix=f"use {names}")
     if not suffix and path.exists() and not path.is_dir():  # without an ending a DICOM folder is meant: never in place of a file
         raise OutputError("is a file, and a name without ending means a DICOM folder", where=str(path), fix="choose another name")
 

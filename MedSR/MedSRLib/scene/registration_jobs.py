@@ -13,6 +13,7 @@ from ..io import transforms
 from ..io.series import stem_of, suffix_of
 from ..jobs_specification import Outcome
 from ..tasks.slide_input import OUTLINES_ALONE
+from ..tasks.slide_report import REPORT
 from . import attributes, slide_files, slides, tables
 from .aftercare import describe
 from .exchange import load_colour, load_labels
@@ -107,7 +108,10 @@ class RegisterJob(NodeJob):
         """
         mpp = mpp_under(self.placed)
         self.options |= {"slice": -1, "orientation": "auto", "mpp_um": float(mpp.mean())}
-        path = self.files.path("placed.h5")
+        path = self.files.path("placed") / "transform.h5"
+        path.parent.mkdir()
+        if facts := RegistrationResults(self.placed).facts:  # what its registration left open, the score leaves open too
+            (path.parent / REPORT).write_text(json.dumps(facts), encoding="ascii")
         transforms.write_linear(path, matrix_of(self.placed) @ np.diag([*(mpp / mpp.mean()), 1.0, 1.0]))
         return path
 

@@ -79,8 +79,10 @@ def evaluate_registration(
 ) -> Result:
     """Measure what one registration wrote, or each of a folder of them.
 
-    reference: uint8 labels on the MRI's grid, of one case. Without it the gland has its figures against the mask that drove it, which
-    is said. Raises InputError for a folder that holds no registration, labels on another grid, or no outline in common.
+    reference: uint8 labels on the MRI's grid, of one case. Without it the gland is measured against the mask that drove it, where that
+    still lies where it was; else its figures are those of registration.json. Both are said.
+
+    Raises InputError for a folder that holds no registration, labels on another grid, or no outline in common.
     """
     return score_cohort(
         {str(registration): registration}, options, reference=reference, landmarks=landmarks, mri=mri, cases=cases, progress=progress
@@ -103,4 +105,5 @@ def score_cohort(
 
     validate(options)
     frames = None if mri is None else frames_of(mri)
-    return score(gather(list(registrations.values()), reference, landmarks, frames, cases), progress)
+    found, said = gather(list(registrations.values()), reference, landmarks, frames, cases)
+    return score(found, said, progress)

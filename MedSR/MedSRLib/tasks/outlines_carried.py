@@ -19,6 +19,7 @@ from ..outlines import DEFAULT_COLOUR, Outline, Polygon
 from ..volume import Volume
 from ..volume_layers import layers_of
 from . import slide_outputs
+from .slide_input import MOST_LABELS
 from .slide_report import REPORT, read_mpp, read_report
 from .transform_outlines import Options, Result
 
@@ -70,7 +71,7 @@ def to_mri(transform: Path, path: Path, options: Options, mri: Sequence[Volume] 
     labels = slide_outputs.labels(moved, placed, mri[0])
     if not labels.array.any():
         raise InputError("none of the outlines lies on the MRI", where=str(path), fix="check that they are this slide's")
-    said = [*found.warnings, *_beyond(moved, placed), *_unbent(transform, warp)]
+    said = [*found.warnings, *_mpp_doubts(transform, mpp), *_beyond(moved, placed), *_unbent(transform, warp)]
     rows = [slide_outputs.scores(outline, placed) for outline in moved]
     return Result(labels, _report("to-mri", placed, rows, said))
 
@@ -86,13 +87,24 @@ def to_slide(transform: Path, path: Path, options: Options, mri: Sequence[Volume
     mpp, placed = pixel_size(transform, options), placement(transform, labels, warp)
     plane, names = layers_of(labels)[placed.plane.index], labels.meta.get("segments", {})
     numbers = [int(n) for n in np.unique(plane) if n]
+    if len(numbers) > MOST_LABELS:
+        what = f"holds {len(numbers)} different values on slice {placed.plane.index}, so it is an image and no label volume"
+        raise InputError(what, where=str(path), fix="give labels drawn on the MRI")
     if not numbers:
         raise InputError(f"holds no label on slice {placed.plane.index}, where the slide lies", where=str(path))
     colours = labels.meta.get("segment_colours", {})
     drawn = [Outline(str(names.get(n, f"Label {n}")), polygons_of((plane == n).any(-1)), colours.get(n, DEFAULT_COLOUR)) for n in numbers]
     moved = tuple(_onto_slide(outline, placed, mpp) for outline in drawn)
     rows = [{"outline": outline.name, "area_mm2": outline.area_px * mpp[0] * mpp[1] / 1e6} for outline in moved]
-    return Result(moved, _report("to-slide", placed, rows, list(_unbent(transform, warp))))
+    return Result(moved, _report("to-slide", placed, rows, [*_mpp_doubts(transform, mpp), *_unbent(transform, warp)]))
+
+
+def _mpp_doubts(transform: Path, mpp: tuple[float, float]) -> list[str]:
+    """A sentence where the registration used another pixel size than was given."""
+    used = read_mpp(transform)
+    if used is None or np.allclose(used, mpp, rtol=1e-3):
+        return []
+    return [f"the registration used {used[0]:.4g} µm a pixel, and {mpp[0]:.4g} µm is given: outlines drawn on the same slide end elsewhere"]
 
 
 def _onto_slide(outline: Outline, placed: Placement, mpp: tuple[float, float]) -> Outline:

@@ -38,16 +38,22 @@ CASE_MEASURES = dict(
 
 def gather(
     given: Sequence[Path], reference: Volume | None, landmarks: Path | None, mri: Sequence[Volume] | None, table: Path | None
-) -> list[Case]:
-    """Every registration named, with what belongs to it. Raises InputError, OptionError (one reference for several)."""
+) -> tuple[list[Case], list[str]]:
+    """(every registration named with what belongs to it, a sentence for each row of the table that has none).
+
+    Raises InputError, OptionError (one reference for several).
+    """
     folders = [folder for path in given for folder in _folders(Path(path))]
     known = {} if table is None else read_cases(table)
     if len(folders) > 1 and (reference is not None or landmarks is not None or mri is not None):
         raise OptionError("one reference, set of landmarks or MRI belongs to one case", fix="give {cases}, a table with those of each")
-    missing = sorted(set(known) - {folder.name for folder in folders})
-    if missing:
-        raise InputError(f"there is no registration of {missing[0]!r}", where=str(table), fix="run it, or leave its row out")
-    return [_case(folder, known.get(folder.name, {}), table, reference, landmarks, mri) for folder in folders]
+    missing = [name for name in known if name not in {folder.name for folder in folders}]
+    if known and len(missing) == len(known):
+        raise InputError(
+            f"there is no registration of any of its {len(known)} cases", where=str(table), fix="give the table of this folder"
+        )
+    said = [f"{name}: there is no registration of it, so it is left out" for name in missing]
+    return [_case(folder, known.get(folder.name, {}), table, reference, landmarks, mri) for folder in folders], said
 
 
 def _folders(path: Path) -> list[Path]:
@@ -86,9 +92,8 @@ def _noted_mri(facts: Mapping[str, Any]) -> Sequence[Volume] | None:
     return formats.read(path, noted.get("series", "")) if path and Path(path).exists() else None
 
 
-def score(cases: Sequence[Case], progress: Progress) -> Result:
-    """Measure each, then all together."""
-    said: list[str] = []
+def score(cases: Sequence[Case], said: list[str], progress: Progress) -> Result:
+    """Measure each, then all together. said: warnings so far, those of the measures are added."""
     rows: list[dict[str, Any]] = []
     for number, case in enumerate(cases):
         progress(number / len(cases), case.name)

@@ -23,12 +23,14 @@ from ..geometry_slice import slice_plane
 from ..geometry_warp import Placement, Warp
 from ..io import formats, transforms
 from ..io.landmarks import read_landmarks
+from ..io.series import file_meta
 from ..io.slides import open_slide
 from ..metrics import dice, entropy_bits, hausdorff95, mutual_information_bits, ssim
 from ..volume import Volume
-from ..volume_layers import flattened, layers_of
+from ..volume_layers import flattened, layers_of, numbers_of
 from . import slide_landmarks
-from .slide_input import GLAND_NAMES, mri_side
+from .slide_gate import GRADES
+from .slide_input import GLAND_NAMES, MOST_LABELS, mri_side
 from .slide_outputs import LUMINANCE, grey_levels
 from .slide_pyramid import PUBLISHED_PIXELS, bilinear
 
@@ -75,10 +77,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def measure(case: Case, said: list[str]) -> list[dict[str, Any]]:
     """The rows of one case; warnings are added to `said`."""
     labels = _labels(case)
-    rows = _against(case, labels, said) if case.reference is not None else _noted(case, said)
+    grade = str(case.facts.get("grade", ""))
+    if grade != GRADES[0]:
+        said.append(
+            f"{case.name}: graded {grade or 'by nobody'}: " + "; ".join(map(str, case.facts.get("reasons") or ("no reason noted",)))
+        )
+    rows = _against(case, labels, said) if case.reference is not None else _by_the_mask(case, labels, said)
     whole = _landmarks(case, labels) | _likeness(case, labels, said) | _folding(case)
     blank = dict.fromkeys(CASE_COLUMNS)
-    return [{"case": case.name, **row, **(blank | whole if i == 0 else blank)} for i, row in enumerate(rows)]
+    return [{"case": case.name, "grade": grade, **row, **(blank | whole if i == 0 else blank)} for i, row in enumerate(rows)]
 
 
 def _labels(case: Case) -> Volume:
@@ -91,11 +98,37 @@ def _labels(case: Case) -> Volume:
     return labels if labels.meta.get("segments") else labels.with_(array=labels.array, meta={"segments": names})
 
 
-def _noted(case: Case, said: list[str]) -> list[dict[str, Any]]:
-    """Without a reference: what the registration found against the mask that drove it."""
-    said.append(f"{case.name}: without reference labels the gland's figures are against the mask that drove the registration")
-    keys = ("outline", "dice", "hausdorff95_mm", "centroid_distance_mm", "area_mm2")
-    return [{**{key: row[key] for key in keys}, "reference_mm2": None} for row in case.facts["outlines"]]
+def _by_the_mask(case: Case, labels: Volume, said: list[str]) -> list[dict[str, Any]]:
+    """Without a reference: the gland's labels against the mask that drove the registration."""
+    mask, driven = (
+        _driving_mask(case, labels),
+        "without reference labels the gland's figures are against the mask that drove the registration",
+    )
+    if mask is None and case.facts["outlines"][0].get("dice") is None:
+        said.append(f"{case.name}: there are neither reference labels nor a mask that drove the registration to measure outlines against")
+    elif mask is None:
+        said.append(f"{case.name}: {driven}, as registration.json has them: the mask is not where it was, and nothing was measured anew")
+    if mask is None:
+        keys = ("outline", "dice", "hausdorff95_mm", "centroid_distance_mm", "area_mm2")
+        return [{**{key: row[key] for key in keys}, "reference_mm2": None} for row in case.facts["outlines"]]
+    said.append(f"{case.name}: {driven}")
+    names = {row["outline"].casefold(): row["outline"] for row in case.facts["outlines"]}
+    ours = regions(labels, case.slice, case.gland)
+    gland = case.gland.casefold()
+    return [_compared(names.get(name, name), found, mask if name == gland else None, labels.spacing_mm) for name, found in ours.items()]
+
+
+def _driving_mask(case: Case, labels: Volume) -> np.ndarray | None:
+    """(rows, columns) bool of the mask in the place that registration.json notes; None where it is not there, or is another."""
+    inputs = case.facts.get("provenance", {}).get("inputs", {})
+    noted = inputs.get("mri_mask") or inputs.get("mri") or {}
+    path = Path(str(noted.get("path", "")))
+    if not path.is_file() or file_meta(path)["identity"] != noted.get("identity"):
+        return None
+    mask = formats.read_labels(path)[0]
+    if not same_grid(mask, labels) or len(numbers_of(mask)) > MOST_LABELS:
+        return None
+    return layers_of(mask)[case.slice].any(-1)
 
 
 def _against(case: Case, labels: Volume, said: list[str]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ OVERLAP = (0.9, 0.75)
 SAME = (0.9995, 0.002)
 """Dice above which, and change of scale below which, two drawings are one: a person draws two that differ, and tissue shrinks."""
 JACOBIAN = (0.25, 0.0)
+SCALE_UNTOLD = "the scale is taken from the gland itself, so it cannot be checked against the slide's pixel size"
 GRADES = ("good", "doubtful", "refused")
 
 
@@ -74,7 +75,7 @@ def judge(in_plane: np.ndarray, dice: float | None, mirrored: bool, scale_known:
         least = float(jacobian.min())
         verdict.below("jacobian_min", least, JACOBIAN, f"the warp {'folds' if least <= 0 else 'nearly folds'} (Jacobian {least:.2f})")
     if not scale_known:
-        verdict.doubts.append("the scale is taken from the gland itself, so it cannot be checked against the slide's pixel size")
+        verdict.doubts.append(SCALE_UNTOLD)
     return verdict
 
 

@@ -30,6 +30,8 @@ OUTLINES_ALONE = (*VOLUMES, ".geojson", ".json", ".xml")
 GLAND_NAMES = ("prostate", "gland", "capsule", "cap", "whole gland", "prostate gland", "whole prostate")
 MOST_LABELS = 64
 """A mask with more different values is an image that was given by mistake."""
+TISSUE_COLOUR = (41, 161, 61)
+"""What was found, not drawn: apart from the reds of what a pathologist drew."""
 USUAL_MM = 50.0
 """Longest side of a prostate, for the sizes of dust and clefts where nothing better is known."""
 Known = tuple[tuple[float, float], float] | None
@@ -211,7 +213,7 @@ def _tissue_outline(slide: Slide, given: Sized | None, stated: Sequence[Sized], 
             raise
         what = f"at {mpp:.3g} µm per pixel the whole slide would be {max(size) * mpp / 1000:.3g} mm long, and no tissue was found on it"
         raise InputError(what, where=slide.path.name, fix="check {mpp}, or leave it out") from error
-    return Outline("tissue", polygons_of(found.mask)).moved(grid.matrix), found.warnings
+    return Outline("tissue", polygons_of(found.mask), TISSUE_COLOUR).moved(grid.matrix), found.warnings
 
 
 def _mpp(

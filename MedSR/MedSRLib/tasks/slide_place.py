@@ -40,7 +40,9 @@ class Start:
 
 def way(options: Options, paths: Paths, mri: MriSide) -> str:
     """ "given", "pictures", "features", "mask" or "both". Raises InputError where what a method needs is missing."""
-    if paths.transform is not None and options.transform_as == "result":
+    if options.transform_as == "result":
+        if paths.transform is None:
+            raise OptionError("there is no transform to keep", where="{transform_as}", fix="give {transform}, or leave it out")
         return "given"
     pictured, name = mri.picture and not is_outlines(paths.slide), str(mri.volume.meta.get("name", "MRI"))
     if options.method in BY_PICTURES and not pictured:

@@ -18,15 +18,33 @@ def read_report(transform: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def is_of(report: dict[str, Any], slide: Path) -> bool:
+    """Whether a report is of a slide's file of this name."""
+    try:
+        return Path(report["provenance"]["inputs"]["slide"]["path"]).name == slide.name
+    except (KeyError, TypeError):
+        return False
+
+
+def read_untold(transform: Path, slide: Path) -> tuple[bool, tuple[str, ...]]:
+    """(whether it said which way round this slide lies, what it left open), of the registration that a transform is of."""
+    report = read_report(transform)
+    if not is_of(report, slide):
+        return True, ()
+    orientation, untold = report.get("orientation"), report.get("untold")
+    told = bool(orientation.get("determined", True)) if isinstance(orientation, dict) else True
+    return told, tuple(map(str, untold)) if isinstance(untold, list) else ()
+
+
 def read_mpp(transform: Path, slide: Path | None = None) -> tuple[float, float] | None:
     """(x, y) micrometres of the slide's finest pixel, as that registration used them; None where nothing says so.
 
     slide: only where it was that of a file of this name.
     """
     report = read_report(transform)
+    if slide is not None and not is_of(report, slide):
+        return None
     try:
-        if slide is not None and Path(report["provenance"]["inputs"]["slide"]["path"]).name != slide.name:
-            return None
         x, y = report["mpp"]["used_um"]
         return float(x), float(y)
     except (KeyError, TypeError, ValueError):

@@ -32,7 +32,8 @@ class Found:
 
     determined: whether something other than the overlap says which way round the slide lies. decided: what said it: "given",
     "landmarks", "transform", "pictures", "features" or "overlap". placed: what the affine follows: "masks", "pictures" or "transform".
-    match: what the pictures said, where they were asked. doubts: sentences; with any of them the place is not called good.
+    match: what the pictures said, where they were asked. doubts: sentences; with any of them the place is not called good. earlier: the
+    same, of the run that a given transform is of.
     """
 
     fit: Fit
@@ -45,6 +46,7 @@ class Found:
     placed: str = "masks"
     match: Match | None = None
     doubts: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
 
 
 def candidates(mri: MriSide, options: Options) -> list[int]:

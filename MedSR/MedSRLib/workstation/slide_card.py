@@ -65,5 +65,5 @@ def _row(row: Mapping[str, Any]) -> dict[str, str]:
 
 def _links(entry: Entry) -> list[dict[str, str]]:
     links = [(ZIP, "All files (zip)"), (TRANSFORM, "Transform (.h5)")]
-    links += [(PYRAMID, "Fused slide (OME-TIFF)")] if "fused_slide" in entry.outputs else []
+    links += [(PYRAMID, "Fused (OME-TIFF)")] if "fused_slide" in entry.outputs else []
     return [{"id": what.replace(".", "-"), "title": title, "url": f"download/{entry.id}/{what}"} for what, title in links]

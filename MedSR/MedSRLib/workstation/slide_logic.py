@@ -162,8 +162,10 @@ class SlideLogic(BaseLogic[SlideState]):
         scoring, self._is_scoring = self._is_scoring, False
         if self._placed is None or not (scoring or self.data.start_here):
             return None, {}
-        # What a hand laid is scored, however bad.
-        return self._placed.transform, {"transform_as": "result", "accept_any": True} if scoring else {"transform_as": "start"}
+        # What a hand laid is scored where it lies, however bad: nothing bends it into place.
+        if scoring:
+            return self._placed.transform, {"transform_as": "result", "accept_any": True, "deformable": False}
+        return self._placed.transform, {"transform_as": "start"}
 
     async def read(self, event: Mapping[str, Any]) -> Any:
         """What the child wrote."""

@@ -106,7 +106,7 @@ class SlideUI:
                 with html.Div(classes="medsr-field"):
                     look = {"label": "Run starts from here", "hide_details": True, "disabled": (disabled,)}
                     v3.VSwitch(v_model=(name.start_here,), id="start-here", **look)
-                look = {"block": True, "size": "small", "variant": "tonal", "prepend_icon": "mdi-check-decagram-outline"}
+                look = {"block": True, "size": "small", "variant": "tonal", "prepend_icon": "mdi-check-decagram-outline", "classes": "mt-3"}
                 v3.VBtn("Score this position", click=self.score_clicked.emit, disabled=(disabled,), id="score", **look)
 
     def _lay(self, name, disabled: str) -> None:
