@@ -16,27 +16,23 @@ from ..geometry_slice import slide_frame
 from ..geometry_warp import Placement
 from ..io.dicom_seg import can_refer
 from ..io.landmarks import Landmarks, read_landmarks
-from ..io.slide_case import CaseEntry, read_case
 from ..io.slides import open_slide
 from ..outlines import Outline
 from ..run import Progress
 from ..volume import Volume
 from . import slide_landmarks, slide_outputs
 from .register_slide import Options, Paths, Result
+from .slide_described import described, with_earlier
 from .slide_gate import SCALE_UNTOLD, Verdict, doubted, judge
-from .slide_input import MriSide, Noted, SlideSide, mri_side, slide_side
+from .slide_input import MriSide, SlideSide, mri_side, slide_side
 from .slide_place import BY_PICTURES, KEPT, place, started, way
 from .slide_pyramid import FusedSlide, fused_grid
-from .slide_report import read_untold
 from .slide_search import Found
-
-MPP_DIFFERS = 0.01
-"""Two sayings of a pixel size differ where they are so far apart, relative to each other."""
 
 
 def run(frames: Sequence[Volume], given: Options, paths: Paths, mri_mask: Volume | None, progress: Progress) -> Result:
     """See register_slide.register_slide."""
-    options, noted, differs = _described(given, paths)
+    options, noted, differs = described(given, paths)
     mri = mri_side(frames, mri_mask)
     by = way(options, paths, mri)
     points = None if paths.landmarks is None else read_landmarks(paths.landmarks)
@@ -45,46 +41,11 @@ def run(frames: Sequence[Volume], given: Options, paths: Paths, mri_mask: Volume
         side = slide_side(paths.slide, paths.outlines, options, mri.known(-1 if by == "given" else options.slice), noted, stack)
         progress(0.1, "Searching")
         gland, start = side.gland.moved(slide_frame(side.mpp_um)), started(paths, points, side, mri, options)
-        found = _with_earlier(place(by, gland, mri, side, options, start, progress.part(0.1, 0.6)), paths, points, options)
+        found = with_earlier(place(by, gland, mri, side, options, start, progress.part(0.1, 0.6)), paths, points, options)
     placement = _refined(gland, found, points, side, options, progress.part(0.6, 0.9))
     side = replace(side, warnings=(*differs, *side.warnings))
     progress(0.9, "Carrying the outlines along")
     return _result(mri, side, found, placement, points, options, by)
-
-
-def _described(options: Options, paths: Paths) -> tuple[Options, Noted | None, tuple[str, ...]]:
-    """(the options with what the case's description says and they leave open, the pixel size that it or the transform's report says,
-    sentences where the options say otherwise than the description)."""
-    entry = None if paths.case is None else read_case(paths.case, paths.slide)
-    noted = None if paths.transform is None else Noted.beside(paths.transform, paths.slide)
-    if entry is None:
-        return options, noted, ()
-    differs = _differs(entry, options)
-    if options.orientation == "auto":
-        options = replace(options, orientation="f0" if entry.mirrored else "r0", rotation_deg=options.rotation_deg + entry.degrees)
-    if options.slice < 0 and entry.slice is not None and paths.transform is None:
-        options = replace(options, slice=entry.slice)
-    return options, noted or (None if entry.mpp_um is None else Noted(entry.mpp_um, "case", sure=False)), differs
-
-
-def _differs(entry: CaseEntry, options: Options) -> tuple[str, ...]:
-    said = []
-    if entry.slice is not None and options.slice >= 0 and options.slice != entry.slice:
-        said.append(f"the case's description says slice {entry.slice}; the one given, {options.slice}, is taken")
-    if options.orientation != "auto" and (options.orientation[0] == "f") != entry.mirrored:
-        lies = "mirrored" if entry.mirrored else "not mirrored"
-        said.append(f"the case's description says that the slide lies {lies}; the orientation given, {options.orientation}, is taken")
-    if entry.mpp_um is not None and options.mpp_um and abs(options.mpp_um / float(np.mean(entry.mpp_um)) - 1) > MPP_DIFFERS:
-        said.append(f"the case's description says {entry.mpp_um[0]:.4g} µm a pixel; what is given, {options.mpp_um:.4g} µm, is taken")
-    return tuple(said)
-
-
-def _with_earlier(found: Found, paths: Paths, points: Landmarks | None, options: Options) -> Found:
-    """What the registration that a transform is of left open is still open, where nothing new says it."""
-    if paths.transform is None or points is not None or options.orientation != "auto":
-        return found
-    told, untold = read_untold(paths.transform, paths.slide)
-    return replace(found, determined=found.determined and told, earlier=untold)
 
 
 def _refined(gland: Outline, found: Found, points: Landmarks | None, side: SlideSide, options: Options, progress: Progress) -> Placement:
