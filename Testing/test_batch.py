@@ -160,4 +160,9 @@ def test_a_table_gives_each_slide_its_description(table, tmp_path):
     table.write_text(f"case,mri,slide,case_file\nfirst,{mri},slide0.geojson,d.json", encoding="utf-8")
     assert cli.main(["register-slide", "--cases", str(table), str(tmp_path / "out"), "--quiet"]) == 0
     facts = json.loads((tmp_path / "out/first/registration.json").read_text())
+    words = ["register-slide", "--cases", str(table), str(tmp_path / "out"), "--quiet"]
+    assert cli.main(words) == 0 and summary(tmp_path / "out")["first"]["status"] == "done before"
+    (tmp_path / "d.json").write_text(json.dumps({"one": described | lies | {"mri_slice": 14}}))
+    assert cli.main(words) == 0 and summary(tmp_path / "out")["first"]["status"] == "done", "the description was edited in place"
+    assert json.loads((tmp_path / "out/first/registration.json").read_text())["slice"] == 14
     assert facts["slice"] == 13 and facts["mpp"]["source"] == "case" and facts["orientation"]["determined"]

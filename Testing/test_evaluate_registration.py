@@ -215,11 +215,52 @@ def test_a_grade_that_is_not_good_stands_beside_the_figures(cohort, tmp_path):
     assert [row["grade"] for row in made.table] == ["refused", "refused"] and "refused: graded refused: it folds" in made.report["warnings"]
 
 
+def test_labels_that_another_program_saved_and_labels_that_are_not_all_there(cohort, tmp_path):
+    """SimpleITK writes layers as a vector; a case that cannot be measured leaves the others."""
+    folder = tmp_path / "saved"
+    shutil.copytree(cohort / "slice14", folder)
+    image = sitk.ReadImage(str(folder / "labels.seg.nrrd"))
+    sitk.WriteImage(image, str(folder / "labels.seg.nrrd"))
+    assert b"kinds: vector" in (folder / "labels.seg.nrrd").read_bytes()[:600]
+    before, after = (evaluate_registration(one).table for one in (cohort / "slice14", folder))
+    assert [row["dice"] for row in before] == [row["dice"] for row in after]
+    empty = sitk.GetArrayFromImage(image)
+    empty[..., 0] = 0
+    bare = sitk.GetImageFromArray(empty, isVector=True)
+    bare.CopyInformation(image)
+    for key in image.GetMetaDataKeys():
+        bare.SetMetaData(key, image.GetMetaData(key))
+    sitk.WriteImage(bare, str(folder / "labels.seg.nrrd"))
+    assert "saved: the labels hold nothing of 'prostate' on slice 14" in evaluate_registration(folder).report["warnings"]
+    (folder / "labels.seg.nrrd").write_bytes(b"no labels")
+    shutil.copytree(cohort / "slice13", tmp_path / "whole")
+    made = score_cohort({"all": tmp_path})
+    assert {row["case"] for row in made.table} == {"whole"} and "saved is left out" in " ".join(made.report["warnings"])
+    (folder / "labels.seg.nrrd").unlink()
+    assert "labelmap.nii.gz is measured" in " ".join(evaluate_registration(folder).report["warnings"])
+
+
+def test_a_slide_that_was_moved_by_hand_is_measured_with_a_warning(cohort, tmp_path):
+    folder = tmp_path / "moved"
+    shutil.copytree(cohort / "slice13", folder)
+    facts = json.loads((folder / "registration.json").read_text())
+    (folder / "registration.json").write_text(json.dumps(facts | {"moved_by_hand": 2}))
+    assert "moved by hand after the registration" in " ".join(evaluate_registration(folder).report["warnings"])
+
+
 def test_a_row_of_the_table_without_a_registration_is_left_out_and_told(cohort, tmp_path, capsys):
     table = tmp_path / "cases.csv"
     table.write_text("case,slide\nslice13,a.geojson\nfailed,b.geojson\nslice14,c.geojson")
     assert cli.main(["evaluate", "registration", str(cohort), "--cases", str(table), "--out", str(tmp_path / "e"), "--quiet"]) == 0
     assert "failed: there is no registration of it, so it is left out" in capsys.readouterr().err
+    folder = tmp_path / "batch"
+    shutil.copytree(cohort, folder)
+    (folder / "summary.csv").write_text("case,status\nslice13,done\nslice14,failed\n")
+    table.write_text("case,slide\nslice13,a.geojson\nslice14,c.geojson")
+    assert cli.main(["evaluate", "registration", str(folder), "--cases", str(table), "--out", str(tmp_path / "e2"), "--quiet"]) == 0
+    assert "slice14: its last run failed" in capsys.readouterr().err
+    with (tmp_path / "e2/registration.csv").open() as file:
+        assert {row["case"] for row in csv.DictReader(file)} == {"slice13"}
     table.write_text("case,slide\nfailed,b.geojson\n")
     assert cli.main(["evaluate", "registration", str(cohort), "--cases", str(table), "--quiet"]) == 2
     assert "no registration of any of its 1 cases" in capsys.readouterr().err

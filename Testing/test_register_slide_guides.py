@@ -115,26 +115,37 @@ def test_where_options_and_description_differ_it_is_said_and_the_options_hold(pa
     assert (facts["slice"], facts["mpp"]["used_um"], facts["orientation"]["chosen"]) == (2, [8.0, 8.0], "r0")
     assert [text.partition(";")[0] for text in facts["warnings"]] == [
         "the case's description says slice 3",
-        "the case's description says that the slide lies mirrored",
+        "the case's description says that the slide lies f0",
         "the case's description says 9 µm a pixel",
     ]
 
 
-def test_what_a_run_left_open_is_still_open_for_its_transform(pair, tmp_path):
-    """Outlines alone told neither flip nor, with the gland's own size, the scale: keeping the place does not tell them either."""
+def test_what_a_run_left_open_stays_open_for_its_transform_until_it_is_said(pair, tmp_path):
+    """Outlines alone told neither flip nor slice, and the scale came from the gland: keeping the place does not tell them either."""
     volume, path, _ = pair
+    array = volume.array.copy()
+    array[3] = array[2]
+    volume, out = volume.with_(array=array), tmp_path / "out"
     formats.write(tmp_path / "mask.nrrd", volume)
-    out = tmp_path / "out"
-    assert cli.main(["register-slide", str(tmp_path / "mask.nrrd"), str(path), str(out), "--quiet", "--mpp", "8"]) == 0
+    assert cli.main(["register-slide", str(tmp_path / "mask.nrrd"), str(path), str(out), "--quiet"]) == 0
     first = json.loads((out / "registration.json").read_text())
-    assert first["untold"] == [UNDETERMINED] and not first["orientation"]["determined"]
+    assert set(first["untold"]) == {"orientation", "slice", "scale"} and set(first["untold"].values()) <= set(first["reasons"])
+    assert first["untold"]["orientation"] == UNDETERMINED and not first["orientation"]["determined"]
+
+    def again(**given):
+        return register_slide(volume, Options(**given), slide=path, transform=out / "transform.h5").registration
+
     for use in ("start", "result"):
-        kept = register_slide(volume, Options(transform_as=use), slide=path, transform=out / "transform.h5").registration
-        assert not kept["orientation"]["determined"] and UNDETERMINED in kept["reasons"] and kept["untold"] == [UNDETERMINED]
-        assert (KEPT in kept["reasons"]) == (use == "result")
-    lies = first["orientation"]["chosen"]
-    told = register_slide(volume, Options(orientation=lies), slide=path, transform=out / "transform.h5").registration
-    assert told["orientation"]["determined"] and told["grade"] == "good", "now somebody says it"
+        kept = again(transform_as=use)
+        assert not kept["orientation"]["determined"] and set(kept["untold"]) == {"orientation", "slice", "scale"}
+        assert set(kept["untold"].values()) <= set(kept["reasons"]) and (KEPT in kept["reasons"]) == (use == "result")
+    lies, size = first["orientation"]["chosen"], first["mpp"]["used_um"][0]
+    turned = again(orientation=lies, transform_as="result")
+    assert turned["orientation"]["determined"] and set(turned["untold"]) == {"slice", "scale"}, "that alone is told now"
+    assert set(again(slice=first["slice"], transform_as="result")["untold"]) == {"orientation", "scale"}
+    assert set(again(mpp_um=size, transform_as="result")["untold"]) == {"orientation", "slice"}
+    told = again(orientation=lies, slice=first["slice"], mpp_um=size)
+    assert told["grade"] == "good" and told["untold"] == {}
 
 
 def test_to_keep_a_transform_there_must_be_one(pair):

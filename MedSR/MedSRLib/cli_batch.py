@@ -13,25 +13,27 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .cli_console import Console, choose_console, flag_of
 from .errors import InputError, MedSRError, OptionError
+from .io.case_table import FAILED, SUMMARY
+from .io.series import file_meta
 from .jobs_specification import Specification, plain
 from .tasks.options import from_dict
 
 if TYPE_CHECKING:
     from .run import Progress
 
-SUMMARY = "summary.csv"
 EVALUATION_COLUMNS = ("reference", "reference_landmarks")
 """What only the evaluation of the same table reads."""
 PORT_COLUMNS = {"case": "case_file"}
 """Inputs whose own name is taken: the column "case" names the case's folder."""
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
-DONE, KEPT, FAILED = "done", "done before", "failed"
+DONE, KEPT = "done", "done before"
 
 
 def run_batch(name: str, task: ModuleType, arguments: argparse.Namespace, common: Specification, files: Mapping[str, str]) -> int:
@@ -111,7 +113,7 @@ def _case(
         facts = _facts(spec, task)
         if not _is_other(spec, task, facts):
             return _row(case, KEPT, task, facts), 0
-        console.note(f"{case}: what is there was made from other inputs or options than the row says; it is run again")
+        console.note(f"{case}: what is there was made from other inputs or options than the row has now; it is run again")
     try:
         with _unforeseen(), new_folder(str(needed[0].parent)), console:
             outcome = run_here(spec, _progress(console, case, share), console.warn_early)
@@ -162,7 +164,17 @@ def _is_other(spec: Specification, task: ModuleType, facts: Mapping[str, Any]) -
     if "inputs" not in noted or "options" not in noted:
         return False
     inputs = {port: one.get("path") for port, one in noted["inputs"].items()}
-    return inputs != spec.inputs or noted["options"] != plain(vars(from_dict(task.Options, dict(spec.options))))
+    options = plain(vars(from_dict(task.Options, dict(spec.options))))
+    return inputs != spec.inputs or noted["options"] != options or any(_is_edited(one, noted) for one in noted["inputs"].values())
+
+
+def _is_edited(noted_input: Mapping[str, Any], noted: Mapping[str, Any]) -> bool:
+    """Whether an input's file holds other bytes than those that a result was made from. Only one that is newer is read for it."""
+    path, known = Path(str(noted_input.get("path"))), (noted_input.get("identity") or {}).get("sha256")
+    if not known or not path.is_file():
+        return False
+    made = datetime.fromisoformat(str(noted.get("created", "1970-01-01T00:00:00+00:00"))).timestamp()
+    return path.stat().st_mtime > made - noted.get("seconds", 0) - 1 and file_meta(path)["identity"]["sha256"] != known
 
 
 def _row(

@@ -8,6 +8,10 @@ from pathlib import Path
 from ..errors import InputError
 
 NAME = "case"
+SUMMARY = "summary.csv"
+"""What a batch writes beside its cases' folders: a row each."""
+FAILED = "failed"
+"""Status there of a case whose last run failed."""
 RESERVED = ("", ".", "..")
 
 

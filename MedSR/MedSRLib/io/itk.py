@@ -83,11 +83,12 @@ def _refuse(reader: Any, path: Path, layered: bool) -> None:
         raise InputError("a 2-D image is not a volume", where=str(path), fix="give a 3-D image")
     if rank > 4 or (rank == 4 and parts > 1):
         raise InputError(f"an image of size {'x'.join(map(str, size))} is not a 3-D or 4-D volume", where=str(path))
-    if parts > 1 and kind != "list":
+    if parts > 1 and suffix_of(path) == ".seg.nrrd":  # ITK writes layers as a vector
+        if not layered:
+            raise InputError("its segments overlap", where=str(path), fix="export them from Slicer as one label map")
+    elif parts > 1 and kind != "list":
         what = "colour" if "color" in kind.lower() or parts in (3, 4) and not kind else "vector"
         raise InputError(f"holds {what} values ({parts} numbers a voxel)", where=str(path), fix="give an image of one number a voxel")
-    if parts > 1 and suffix_of(path) == ".seg.nrrd" and not layered:
-        raise InputError("its segments overlap", where=str(path), fix="export them from Slicer as one label map")
 
 
 def _check_packing(path: Path) -> None:

@@ -10,16 +10,15 @@ from typing import Any
 from ..errors import InputError
 from ..io import formats
 from ..jobs_specification import Outcome
-from . import nudge, tables
+from . import tables
 from .aftercare import describe
 from .jobs import NodeJob
-from .registration_export import MOVED, export
+from .registration_export import export
 from .registration_results import RegistrationResults
 from .segmentations import layers_from_segmentation
 from .slice_jobs import Evaluation
 
 NAME_LENGTH = 80
-REMEASURE = f"{MOVED}; score this position to have them measured anew"
 
 
 class EvaluateRegistrationJob(NodeJob):
@@ -37,7 +36,6 @@ class EvaluateRegistrationJob(NodeJob):
         self.results, self.reference, self.landmarks = results, reference, landmarks
 
     def _ports(self) -> tuple[dict[str, Path], dict[str, Path]]:
-        self.warnings = doubts(self.results)
         inputs = {"registration": written(self.results, self.files.folder), "mri": self.files.export_volume(self.source)}
         if self.reference is not None:
             inputs["reference"] = self._reference()
@@ -91,8 +89,3 @@ def written(results: RegistrationResults, parent: Path) -> Path:
     folder = parent / (re.sub(r"[^\w\- ]", "_", results.transform.GetName())[:NAME_LENGTH].strip() or "registration")
     export(results, folder)
     return folder
-
-
-def doubts(results: RegistrationResults) -> tuple[str, ...]:
-    """What to know before believing the figures."""
-    return (f"{results.transform.GetName()}: {REMEASURE}.",) if nudge.nudged(results.transform) else ()

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..io import dicom_seg, formats, transforms
 from ..jobs_files import Staging, new_folder
+from ..tasks.slide_report import MOVED
 from ..volume_layers import flattened
 from . import dicom_sources, tables
 from .nodes import volume_from_node
@@ -18,8 +19,6 @@ from .nudge import nudged
 from .registration_results import RegistrationResults
 from .segmentations import layers_from_segmentation
 from .slide_transform import field_of, matrix_of
-
-MOVED = "the slide was moved by hand after the registration: outlines, Dice and fused image are those of before"
 
 
 def export(results: RegistrationResults, folder: str | Path) -> list[Path]:

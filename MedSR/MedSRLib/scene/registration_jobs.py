@@ -13,7 +13,7 @@ from ..io import transforms
 from ..io.series import stem_of, suffix_of
 from ..jobs_specification import Outcome
 from ..tasks.slide_input import OUTLINES_ALONE
-from ..tasks.slide_report import REPORT
+from ..tasks.slide_report import REPORT, read_mpp
 from . import attributes, slide_files, slides, tables
 from .aftercare import describe
 from .exchange import load_colour, load_labels
@@ -72,12 +72,12 @@ class RegisterJob(NodeJob):
         if self.outlines is not None:
             inputs["outlines"] = slide_files.outline_file(self.files, self.outlines, self.slide_node)
         self._state_mpp()
-        return inputs | self._guides(), self._outputs(inputs["slide"])
+        return inputs | self._guides(inputs["slide"]), self._outputs(inputs["slide"])
 
-    def _guides(self) -> dict[str, Path]:
+    def _guides(self, slide: Path) -> dict[str, Path]:
         """What says where the slide lies, beside the pictures and masks."""
         if self.placed is not None:
-            return {"transform": self._placed()}
+            return {"transform": self._placed(slide)}
         found = {} if self.case is None else {"case": self.case}
         if self.landmarks is not None:
             found["landmarks"] = slide_files.landmark_file(self.files, self.landmarks, self.slide_node)
@@ -101,17 +101,21 @@ class RegisterJob(NodeJob):
             if mpp is not None:
                 self.options["mpp_um"] = float(np.mean(mpp))
 
-    def _placed(self) -> Path:
-        """Where the slide lies now, as a file: slice and flip are those it has there.
+    def _placed(self, slide: Path) -> Path:
+        """Where the slide lies now, as a file: slice and flip are those it has there. Its registration's report lies beside it: what that
+        left open, the score leaves open too.
 
         The engine takes one pixel size for both directions, and the file is for that one.
         """
         mpp = mpp_under(self.placed)
-        self.options |= {"slice": -1, "orientation": "auto", "mpp_um": float(mpp.mean())}
+        self.options |= {"slice": -1, "orientation": "auto"}
         path = self.files.path("placed") / "transform.h5"
         path.parent.mkdir()
-        if facts := RegistrationResults(self.placed).facts:  # what its registration left open, the score leaves open too
+        if facts := RegistrationResults(self.placed).facts:
             (path.parent / REPORT).write_text(json.dumps(facts), encoding="ascii")
+        used = read_mpp(path, slide)
+        if used is None or not np.allclose(used, mpp.mean()):
+            self.options["mpp_um"] = float(mpp.mean())
         transforms.write_linear(path, matrix_of(self.placed) @ np.diag([*(mpp / mpp.mean()), 1.0, 1.0]))
         return path
 

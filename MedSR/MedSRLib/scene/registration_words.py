@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .registration_export import MOVED
+from ..tasks.slide_report import MOVED
 
 GRADES = {"good": "Good", "doubtful": "Doubtful: check it before use", "refused": "Not to be believed"}
 BY_HAND = "Laid by hand, not scored"

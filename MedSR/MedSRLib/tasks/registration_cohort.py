@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..errors import DependencyError, InputError, OptionError
 from ..io import formats
-from ..io.case_table import beside, read_cases
+from ..io.case_table import FAILED, NAME, SUMMARY, beside, read_cases
 from ..run import Progress
 from ..volume import Volume
 from .evaluate_registration import Result
@@ -53,7 +54,20 @@ def gather(
             f"there is no registration of any of its {len(known)} cases", where=str(table), fix="give the table of this folder"
         )
     said = [f"{name}: there is no registration of it, so it is left out" for name in missing]
-    return [_case(folder, known.get(folder.name, {}), table, reference, landmarks, mri) for folder in folders], said
+    failed = [folder for folder in folders if _failed_since(folder)] if len(folders) > 1 else []
+    said += [f"{folder.name}: its last run failed, and what is there is of one before, so it is left out" for folder in failed]
+    if failed and len(failed) == len(folders):
+        raise InputError("the last run of each of its cases failed", where=str(folders[0].parent), fix="run them again")
+    return [_case(f, known.get(f.name, {}), table, reference, landmarks, mri) for f in folders if f not in failed], said
+
+
+def _failed_since(folder: Path) -> bool:
+    """Whether the summary of the batch that made a folder says that its last run failed."""
+    try:
+        with (folder.parent / SUMMARY).open(newline="", encoding="utf-8") as file:
+            return any(row.get(NAME) == folder.name and row.get("status") == FAILED for row in csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
 
 
 def _folders(path: Path) -> list[Path]:
@@ -97,7 +111,14 @@ def score(cases: Sequence[Case], said: list[str], progress: Progress) -> Result:
     rows: list[dict[str, Any]] = []
     for number, case in enumerate(cases):
         progress(number / len(cases), case.name)
-        rows += measure(case, said)
+        try:
+            rows += measure(case, said)
+        except InputError as error:
+            if len(cases) == 1:
+                raise
+            said.append(f"{case.name} is left out: {error.sentence()}")
+    if not rows:
+        raise InputError("none of the cases can be measured", where="registration", fix="measure one alone to be told why")
     table1 = summary(rows)
     report = {
         "task": "evaluate_registration",

@@ -33,12 +33,15 @@ from .slide_gate import GRADES
 from .slide_input import GLAND_NAMES, MOST_LABELS, mri_side
 from .slide_outputs import LUMINANCE, grey_levels
 from .slide_pyramid import PUBLISHED_PIXELS, bilinear
+from .slide_report import MOVED
 
 MI_BINS = 64
 CASE_COLUMNS = (
     "landmark_median_mm", "landmark_max_mm", "ssim", "ssim_tissue", "mi_bits", "mi_tissue_bits", "entropy_tissue_bits",
     "jacobian_min", "folded_share",
 )  # fmt: skip
+LABELS = ("labels.seg.nrrd", "labelmap.nii.gz")
+"""The carried outlines, the better file first."""
 COVERED = 0.9
 """An outline whose label has less than this share of its area lies under others."""
 
@@ -76,23 +79,27 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 def measure(case: Case, said: list[str]) -> list[dict[str, Any]]:
     """The rows of one case; warnings are added to `said`."""
-    labels = _labels(case)
+    labels = _labels(case, said)
     grade = str(case.facts.get("grade", ""))
     if grade != GRADES[0]:
         said.append(
             f"{case.name}: graded {grade or 'by nobody'}: " + "; ".join(map(str, case.facts.get("reasons") or ("no reason noted",)))
         )
+    if case.facts.get("moved_by_hand"):
+        said.append(f"{case.name}: {MOVED}; score its position to have them measured anew")
     rows = _against(case, labels, said) if case.reference is not None else _by_the_mask(case, labels, said)
     whole = _landmarks(case, labels) | _likeness(case, labels, said) | _folding(case)
     blank = dict.fromkeys(CASE_COLUMNS)
     return [{"case": case.name, "grade": grade, **row, **(blank | whole if i == 0 else blank)} for i, row in enumerate(rows)]
 
 
-def _labels(case: Case) -> Volume:
+def _labels(case: Case, said: list[str]) -> Volume:
     """The carried outlines as labels, with their names."""
-    found = [p for p in (case.folder / name for name in ("labels.seg.nrrd", "labelmap.nii.gz")) if p.is_file()]
+    found = [p for p in (case.folder / name for name in LABELS) if p.is_file()]
     if not found:
         raise InputError("there are no labels beside registration.json", where=str(case.folder), fix="run register-slide again")
+    if found[0].name != LABELS[0]:
+        said.append(f"{case.name}: {LABELS[0]} is not there, {found[0].name} is measured, where outlines cover each other")
     labels = formats.read_labels(found[0])[0]
     names = {i: row["outline"] for i, row in enumerate(case.facts["outlines"], 1)}
     return labels if labels.meta.get("segments") else labels.with_(array=labels.array, meta={"segments": names})
@@ -115,6 +122,10 @@ def _by_the_mask(case: Case, labels: Volume, said: list[str]) -> list[dict[str, 
     names = {row["outline"].casefold(): row["outline"] for row in case.facts["outlines"]}
     ours = regions(labels, case.slice, case.gland)
     gland = case.gland.casefold()
+    gone = [shown for name, shown in names.items() if name not in ours]
+    said += [f"{case.name}: the labels hold nothing of {shown!r} on slice {case.slice}" for shown in gone]
+    if not ours:
+        raise InputError(f"the labels are empty on slice {case.slice}", where=str(case.folder), fix="run register-slide again")
     return [_compared(names.get(name, name), found, mask if name == gland else None, labels.spacing_mm) for name, found in ours.items()]
 
 
@@ -126,8 +137,11 @@ def _driving_mask(case: Case, labels: Volume) -> np.ndarray | None:
     if not path.is_file() or file_meta(path)["identity"] != noted.get("identity"):
         return None
     mask = formats.read_labels(path)[0]
-    if not same_grid(mask, labels) or len(numbers_of(mask)) > MOST_LABELS:
+    if len(numbers_of(mask)) > MOST_LABELS:  # an MRI that was registered by what it shows
         return None
+    if not same_grid(mask, labels):
+        what = "the labels no longer lie on the grid of the mask that drove the registration"
+        raise InputError(what, where=str(case.folder), fix="run register-slide again, or export them on that grid")
     return layers_of(mask)[case.slice].any(-1)
 
 

@@ -36,8 +36,8 @@ def _differs(entry: CaseEntry, options: Options) -> tuple[str, ...]:
     said = []
     if entry.slice is not None and options.slice >= 0 and options.slice != entry.slice:
         said.append(f"the case's description says slice {entry.slice}; the one given, {options.slice}, is taken")
-    if options.orientation != "auto" and (options.orientation[0] == "f") != entry.mirrored:
-        lies = "mirrored" if entry.mirrored else "not mirrored"
+    lies = f"{'f' if entry.mirrored else 'r'}{round(entry.degrees / 90) % 4 * 90}"
+    if options.orientation not in ("auto", lies):
         said.append(f"the case's description says that the slide lies {lies}; the orientation given, {options.orientation}, is taken")
     if entry.mpp_um is not None and options.mpp_um and abs(options.mpp_um / float(np.mean(entry.mpp_um)) - 1) > MPP_DIFFERS:
         said.append(f"the case's description says {entry.mpp_um[0]:.4g} µm a pixel; what is given, {options.mpp_um:.4g} µm, is taken")
@@ -46,7 +46,9 @@ def _differs(entry: CaseEntry, options: Options) -> tuple[str, ...]:
 
 def with_earlier(found: Found, paths: Paths, points: Landmarks | None, options: Options) -> Found:
     """What the registration that a transform is of left open is still open, where nothing new says it."""
-    if paths.transform is None or points is not None or options.orientation != "auto":
+    if paths.transform is None:
         return found
+    now = {"orientation": options.orientation != "auto" or points is not None, "slice": options.slice >= 0, "scale": options.mpp_um > 0}
     told, untold = read_untold(paths.transform, paths.slide)
-    return replace(found, determined=found.determined and told, earlier=untold)
+    earlier = {what: sentence for what, sentence in untold.items() if not now.get(what)}
+    return replace(found, determined=found.determined and (told or now["orientation"]), earlier=earlier)

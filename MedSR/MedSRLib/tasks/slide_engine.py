@@ -25,9 +25,9 @@ from .register_slide import Options, Paths, Result
 from .slide_described import described, with_earlier
 from .slide_gate import SCALE_UNTOLD, Verdict, doubted, judge
 from .slide_input import MriSide, SlideSide, mri_side, slide_side
-from .slide_place import BY_PICTURES, KEPT, place, started, way
+from .slide_place import BY_PICTURES, place, started, way
 from .slide_pyramid import FusedSlide, fused_grid
-from .slide_search import Found
+from .slide_search import OPEN, Found
 
 
 def run(frames: Sequence[Volume], given: Options, paths: Paths, mri_mask: Volume | None, progress: Progress) -> Result:
@@ -77,12 +77,14 @@ def _result(
     verdict = judge(placement.in_plane, straight["dice"], mirrored, scale_known, jacobian)
     if found.match is not None and not found.doubts:
         doubted(verdict, found.match, by in BY_PICTURES)
-    verdict.doubts += [doubt for doubt in (*found.doubts, *found.earlier) if doubt not in verdict.doubts]
+    untold = {**found.earlier, **({} if scale_known else {"scale": SCALE_UNTOLD}), **found.doubts}
+    verdict.doubts += [doubt for doubt in untold.values() if doubt not in verdict.doubts]
     if verdict.refusals and not options.accept_any:
         fix = "check that slide, slice and mask belong together, or give {orientation}, {mpp} or landmarks"
         fix += ", or leave {deformable} out" if options.deformable else ""
         raise InputError("no believable place for the slide was found: " + "; ".join(verdict.refusals), where="slide", fix=fix)
     facts = _facts(side, found, placement, verdict, straight, rows) | {"method": by}
+    facts["untold"] = {what: untold[what] for what in OPEN if what in untold}
     if points is not None:
         facts["landmarks"] = slide_landmarks.remaining(placement, points, side.mpp_um)
     draw = partial(_fused, side, moved[0], placement, mri, options.opacity)
@@ -146,7 +148,6 @@ def _facts(
         "gland": {"name": side.gland.name, "source": side.gland_source},
         "grade": verdict.grade,
         "reasons": verdict.reasons,
-        "untold": [doubt for doubt in verdict.doubts if doubt in (*found.doubts, *found.earlier, SCALE_UNTOLD) and doubt != KEPT],
         "figures": verdict.figures,
         "dice": rows[0]["dice"],
         "dice_linear": straight["dice"],

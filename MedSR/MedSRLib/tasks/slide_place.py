@@ -17,7 +17,7 @@ from .register_slide import Options, Paths
 from .slide_fit import Fit, nearest_orientation, overlap, refine, simplified, upright_part
 from .slide_input import MriSide, SlideSide, is_outlines
 from .slide_pictures import Seen, look
-from .slide_search import UNDETERMINED, Found, on_slice, search
+from .slide_search import Found, on_slice, search
 
 UNTOLD = "the pictures do not say which way round the slide lies, the outlines decided: "
 UNLIKE = "the pictures do not agree, the outlines alone placed the slide: "
@@ -104,7 +104,7 @@ def _kept(gland: Outline, mri: MriSide, start: Start) -> Found:
     plane = replace(plane, frame=frame)
     fit = _fit(gland, mri, start.in_plane, start.index)
     scores = {} if fixed is None else {fit.orientation: fit.dice}
-    return Found(fit, plane, fixed, {}, scores, True, start.said_by, "transform", doubts=(KEPT,))
+    return Found(fit, plane, fixed, {}, scores, True, start.said_by, "transform", doubts={"kept": KEPT})
 
 
 def _fit(gland: Outline, mri: MriSide, in_plane: np.ndarray, index: int) -> Fit:
@@ -140,8 +140,8 @@ def _both(gland: Outline, mri: MriSide, seen: Seen, options: Options, start: Sta
     """
     if len(seen.match.doubts) > 1:
         found = _named(search(gland, mri, options, None if start is None else start.in_plane, progress), start)
-        said = (UNTOLD if found.decided == "overlap" else UNLIKE) + "; ".join(seen.match.doubts)
-        return replace(found, match=seen.match, doubts=(said, *(doubt for doubt in found.doubts if doubt != UNDETERMINED)))
+        what, said = ("orientation", UNTOLD) if found.decided == "overlap" else ("pictures", UNLIKE)
+        return replace(found, match=seen.match, doubts={**found.doubts, what: said + "; ".join(seen.match.doubts)})
     fixed = on_slice(mri, seen.plane.index)
     assert fixed is not None
     in_plane = refine(simplified(gland), seen.in_plane, fixed, upright_part(seen.in_plane[:2, :2]))

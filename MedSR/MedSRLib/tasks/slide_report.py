@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 REPORT = "registration.json"
+MOVED = "the slide was moved by hand after the registration: outlines, Dice and fused image are those of before"
 
 
 def read_report(transform: Path) -> dict[str, Any]:
@@ -26,14 +27,14 @@ def is_of(report: dict[str, Any], slide: Path) -> bool:
         return False
 
 
-def read_untold(transform: Path, slide: Path) -> tuple[bool, tuple[str, ...]]:
-    """(whether it said which way round this slide lies, what it left open), of the registration that a transform is of."""
+def read_untold(transform: Path, slide: Path) -> tuple[bool, dict[str, str]]:
+    """(whether it said which way round this slide lies, {what it left open: sentence}), of the registration that a transform is of."""
     report = read_report(transform)
     if not is_of(report, slide):
-        return True, ()
+        return True, {}
     orientation, untold = report.get("orientation"), report.get("untold")
     told = bool(orientation.get("determined", True)) if isinstance(orientation, dict) else True
-    return told, tuple(map(str, untold)) if isinstance(untold, list) else ()
+    return told, {str(what): str(sentence) for what, sentence in untold.items()} if isinstance(untold, dict) else {}
 
 
 def read_mpp(transform: Path, slide: Path | None = None) -> tuple[float, float] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,8 @@ ENOUGH = 0.5
 """A slice is searched where it holds at least this share of the gland's largest area."""
 CLEARLY = 0.05
 """Another orientation is taken where its overlap is larger than that of r0 by this much; less does not tell. Nor does it tell slices."""
+OPEN = ("orientation", "slice", "scale")
+"""What a registration may leave open, and something given later can tell."""
 UNDETERMINED = (
     "which way round the slide lies cannot be told from outlines alone, a mirrored or turned slide fits as well: give the orientation, "
     "landmarks or the case's description"
@@ -32,8 +34,8 @@ class Found:
 
     determined: whether something other than the overlap says which way round the slide lies. decided: what said it: "given",
     "landmarks", "transform", "pictures", "features" or "overlap". placed: what the affine follows: "masks", "pictures" or "transform".
-    match: what the pictures said, where they were asked. doubts: sentences; with any of them the place is not called good. earlier: the
-    same, of the run that a given transform is of.
+    match: what the pictures said, where they were asked. doubts: {what is not known (of OPEN, or another word): sentence}; with any of
+    them the place is not called good. earlier: the same, of the run that a given transform is of.
     """
 
     fit: Fit
@@ -45,8 +47,8 @@ class Found:
     decided: str
     placed: str = "masks"
     match: Match | None = None
-    doubts: tuple[str, ...] = ()
-    earlier: tuple[str, ...] = ()
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    earlier: Mapping[str, str] = field(default_factory=dict)
 
 
 def candidates(mri: MriSide, options: Options) -> list[int]:
@@ -87,21 +89,22 @@ def search(gland: Outline, mri: MriSide, options: Options, start: np.ndarray | N
     others = _others(gland, fixed, options, progress.part(len(targets) / (len(targets) + len(ORIENTATIONS)), 1.0))
     winner = max(others, key=lambda other: other.dice)
     chosen = winner if winner.dice > fit.dice + CLEARLY else fit
-    scores, doubts = {f.orientation: f.dice for f in (fit, *others)}, (UNDETERMINED, *unsure_slice(slices))
+    scores, doubts = {f.orientation: f.dice for f in (fit, *others)}, {"orientation": UNDETERMINED, **unsure_slice(slices)}
     return Found(chosen, fixed.plane, fixed, slices, scores, False, "overlap", doubts=doubts)
 
 
-def unsure_slice(slices: dict[int, float]) -> tuple[str, ...]:
-    """A sentence where other slices overlap nearly as well as the best. slices: {index: Dice}."""
+def unsure_slice(slices: dict[int, float]) -> dict[str, str]:
+    """{"slice": a sentence} where other slices overlap nearly as well as the best. slices: {index: Dice}."""
     best = max(slices, key=lambda k: slices[k])
     near = [k for k in slices if k != best and slices[k] > slices[best] - CLEARLY]
     if not near:
-        return ()
+        return {}
     others = f"{near[0]}" if len(near) == 1 else f"{near[0]} to {near[-1]}" if len(near) > 3 else ", ".join(map(str, near))
-    return (
+    sentence = (
         f"which slice the slide lies on cannot be told from outlines alone: {best} fits best, {others} within {CLEARLY:g} of its Dice; "
-        "give the slice, or the case's description",
+        "give the slice, or the case's description"
     )
+    return {"slice": sentence}
 
 
 def _fit(gland: Outline, fixed: Target, orientation: str, options: Options, start: np.ndarray | None) -> Fit:

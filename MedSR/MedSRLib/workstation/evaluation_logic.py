@@ -12,7 +12,7 @@ from trame_slicer.app.logic import BaseLogic
 
 from .. import jobs
 from ..errors import Cancelled, InputError, MedSRError
-from ..scene.registration_evaluation import doubts, written
+from ..scene.registration_evaluation import written
 from ..tasks import load
 from .entries import Entry
 from .evaluation_table import table_of
@@ -86,8 +86,6 @@ class EvaluationLogic(BaseLogic[EvaluationState]):
         """A result's file; of a registration, which lies in the scene, a folder of its files as it lies now."""
         if result.registration is None:
             return result.path
-        for doubt in doubts(result.registration):
-            self._task.note("warning", doubt)
         return written(result.registration, folder)
 
     def _show_table(self, original: Entry, task: str, event: Mapping[str, Any]) -> None:
