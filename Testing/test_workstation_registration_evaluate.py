@@ -149,9 +149,10 @@ def test_a_slide_that_was_moved_since_is_measured_with_a_warning(laid):
     page.tab.click("#move-right")
     page.tab.wait_for_timeout(SECONDS)
     page.tab.click("#evaluate")
-    page.tab.wait_for_function(f"{NOTES}?.includes('score this position to have them measured anew')")
+    page.tab.wait_for_function(f"{NOTES}?.includes('score its position to have them measured anew')")
     page.tab.wait_for_selector("#evaluation", state="visible")
     page.tab.wait_for_timeout(SECONDS)
+    assert "moved by hand after the registration" in page.tab.inner_text("#evaluation-note"), "beside the figures, too"
     close(page)
 
 
