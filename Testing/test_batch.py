@@ -93,7 +93,7 @@ def test_the_batch_is_what_the_evaluation_takes(table, tmp_path, data_dir):
         (("mpp", "colour"), 2, "the column 'colour' is no input or option of register-slide"),
         (("13,7.2", "13,coarse"), 3, "--mpp: 'coarse' is no value for it in the case 'first'"),
         (("second", "first"), 2, "the case 'first' is there twice"),
-        (("mpp", "colour"), 2, "use case, case_file, landmarks, mri, mri_mask"),
+        (("mpp", "colour"), 2, "transform-as, reference, reference_landmarks"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_before_anything_runs(change, code, sentence, table, tmp_path, capsys):

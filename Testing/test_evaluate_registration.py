@@ -271,6 +271,7 @@ def test_a_row_of_the_table_without_a_registration_is_left_out_and_told(cohort, 
     [
         ("name,mri\na,b", "no column 'case'"),
         ("case,mri", "no column 'case', or no row"),
+        ("case;mri\na;b", "separated by semicolons; save it with commas"),
         ("case,mri\na/b,x", "'a/b' is not a name for a folder"),
         ("case,mri\n..,x", "'..' is not a name for a folder"),
         ("case,mri\na,x\nA,y", "the case 'A' is there twice"),

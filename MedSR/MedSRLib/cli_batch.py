@@ -86,7 +86,7 @@ def _specification(
         elif key in fields:
             options[fields[key].name] = _value(fields[key], text, folder.name)
         elif key not in EVALUATION_COLUMNS:
-            known = ", ".join(["case", *sorted(ports), *sorted({flag_of(f.name)[2:] for f in fields.values()})])
+            known = ", ".join(["case", *sorted(ports), *sorted({flag_of(f.name)[2:] for f in fields.values()}), *EVALUATION_COLUMNS])
             raise InputError(f"the column {column!r} is no input or option of {task.VERB}", where=str(table), fix=f"use {known}")
     return Specification(name, inputs, {port: str(folder / file) for port, file in files.items()}, options, common.series)
 

@@ -30,6 +30,8 @@ def read_cases(path: str | Path) -> dict[str, dict[str, str]]:
             columns = list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error, AttributeError) as error:
         raise InputError("cannot be read as a table", where=str(path), fix="save it as CSV in UTF-8") from error
+    if len(columns) == 1 and ";" in columns[0]:
+        raise InputError("its cells are separated by semicolons", where=str(path), fix="save it with commas")
     if NAME not in columns or not rows:
         raise InputError(f"there is no column {NAME!r}, or no row", where=str(path), fix="give one row a case, with a name for its folder")
     cases: dict[str, dict[str, str]] = {}
