@@ -146,8 +146,11 @@ def test_a_slide_that_was_moved_since_is_measured_with_a_warning(laid):
     assert "mask alone" in page.tab.inner_text("#evaluation-note") and "SSIM, tissue" not in shown(page)
     close(page)
     assert "moved by hand" not in page.tab.inner_text("#notes")
+    captions = ".medsr-caption:has-text('Slide on MRI')"
+    assert "moved by hand since" not in " ".join(page.tab.locator(captions).all_inner_texts())
     page.tab.click("#move-right")
     page.tab.wait_for_timeout(SECONDS)
+    assert "moved by hand since" in " ".join(page.tab.locator(captions).all_inner_texts()), "the Dice there is that of before"
     page.tab.click("#evaluate")
     page.tab.wait_for_function(f"{NOTES}?.includes('score its position to have them measured anew')")
     page.tab.wait_for_selector("#evaluation", state="visible")

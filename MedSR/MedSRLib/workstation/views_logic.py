@@ -14,6 +14,7 @@ from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..scene.fidelity import full_scale
 from ..scene.nodes import set_node
+from ..scene.nudge import nudged
 from . import layouts
 from .cursor import LinkedCursor, value_at
 from .entries import SLIDE, Entry
@@ -209,6 +210,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
 
     def show_moved(self) -> None:
         """The slide was moved by hand."""
+        for side, orientation, view in self._views():
+            self._caption(view, side, orientation, self._original if side == "Original" else self._result)
         self._apply_overlay()
 
     @property
@@ -268,7 +271,8 @@ class ViewsLogic(BaseLogic[ViewsState]):
         name = "Slide on MRI" if side == "Result" and self._slide.mri else side
         texts.title, texts.color = f"{name} · {orientation.lower()}", ORIGINAL_COLOR if side == "Original" else RESULT_COLOR
         if entry is not None and (entry.kind == SLIDE or entry.registration is not None):
-            texts.detail, texts.warning = f"{entry.name}, {entry.spacing_text}", ""
+            moved = entry.registration is not None and nudged(entry.registration.transform)
+            texts.detail, texts.warning = f"{entry.name}, {entry.spacing_text}", "moved by hand since" if moved else ""
         elif entry is not None and self._original is not None:
             method = "as acquired" if side == "Original" else str(entry.report.get("method") or entry.name)
             step = slice_step_mm(entry.frames[0], self._original.frames[0])
