@@ -151,8 +151,7 @@ def _check_frames(frames: tuple[Volume, ...], path: Path) -> None:
 def _check_fits(frames: tuple[Volume, ...], path: Path) -> None:
     """Raise OutputError for what none of the file formats can hold without a silent change."""
     first = frames[0]
-    layers = suffix_of(path) == ".seg.nrrd"
-    if first.array.ndim != 3 and (not (layers or suffix_of(path) == ".nrrd") or len(frames) > 1):
+    if first.array.ndim != 3 and (suffix_of(path) not in (".nrrd", ".seg.nrrd") or len(frames) > 1):
         raise OutputError("colour is not written to this format", where=str(path), fix="use .nrrd")
     if first.positions_mm is not None:
         raise OutputError("unevenly spaced slices do not fit this format", where=str(path), fix="interpolate them first, or write DICOM")

@@ -15,7 +15,7 @@ from .outline_trace import polygons_of
 from .slide_source import check_piece
 
 MOST_LABELS = 64
-"""A picture with more different values is a photograph, or a mask that was blurred or packed with loss."""
+"""A picture or volume with more different values is an image that was given for a mask, or a mask blurred or packed with loss."""
 SAME_SHAPE = 0.01
 """Relative difference of width to height between a mask and the slide that it is said to cover."""
 

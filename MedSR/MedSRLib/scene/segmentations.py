@@ -37,11 +37,7 @@ def labels_from_segmentation(node: Any, reference: Any) -> tuple[Volume, tuple[S
     Raises InputError where the segmentation is empty or does not touch the volume.
     """
     ids = _segment_ids(node)
-    if not ids:
-        raise InputError("the segmentation has no segments", where=node.GetName(), fix="choose another one, or none")
-    labels = _exported(node, ids, reference)
-    if not labels.array.any():
-        raise InputError("the segmentation lies outside the volume", where=node.GetName(), fix="choose another one, or none")
+    labels = _there(node, _exported(node, ids, reference))
     overlap = node.GetSegmentation().GetNumberOfLayers(LABELMAP) > 1
     warnings = (f"{node.GetName()}: segments may overlap; where they do the later one was kept.",) if overlap else ()
     return labels.with_(meta={"warnings": warnings}), tuple(_describe(node, i + 1, name) for i, name in enumerate(ids))
@@ -50,9 +46,10 @@ def labels_from_segmentation(node: Any, reference: Any) -> tuple[Volume, tuple[S
 def layers_from_segmentation(node: Any, reference: Any) -> Volume:
     """All segments on the grid of the volume node `reference`, in layers where they overlap there (volume_layers.py), with their names
     and colours. Raises InputError as labels_from_segmentation does."""
-    flat, segments = labels_from_segmentation(node, reference)
-    masks = {s.label: _exported(node, [s.id], reference).array != 0 for s in segments}
-    return named(flat.with_(array=layered(masks), meta={"warnings": ()}), segments)
+    ids = _segment_ids(node)
+    drawn = [_exported(node, [name], reference) for name in ids]
+    array = layered({label: one.array != 0 for label, one in enumerate(drawn, 1)})
+    return named(_there(node, drawn[0].with_(array=array)), [_describe(node, i + 1, name) for i, name in enumerate(ids)])
 
 
 def named(labels: Volume, segments: Sequence[Segment]) -> Volume:
@@ -70,9 +67,19 @@ def segments_of(labels: Volume) -> tuple[Segment, ...]:
     )
 
 
+def _there(node: Any, labels: Volume) -> Volume:
+    """The labels. Raises InputError where there are none."""
+    if not labels.array.any():
+        raise InputError("the segmentation lies outside the volume", where=node.GetName(), fix="choose another one, or none")
+    return labels
+
+
 def _segment_ids(node: Any) -> list[str]:
+    """Raises InputError where there are none."""
     ids = vtk.vtkStringArray()
     node.GetSegmentation().GetSegmentIDs(ids)
+    if not ids.GetNumberOfValues():
+        raise InputError("the segmentation has no segments", where=node.GetName(), fix="choose another one, or none")
     return [ids.GetValue(i) for i in range(ids.GetNumberOfValues())]
 
 

@@ -14,12 +14,13 @@ from ..geometry_slice import slice_under
 from ..geometry_warp import Placement, Warp
 from ..io import formats, transforms
 from ..io.outline_files import read_outlines
+from ..io.outline_masks import MOST_LABELS
 from ..io.outline_trace import polygons_of
 from ..outlines import DEFAULT_COLOUR, Outline, Polygon
 from ..volume import Volume
 from ..volume_layers import layers_of
 from . import slide_outputs
-from .slide_input import MOST_LABELS
+from .slide_input import one_frame
 from .slide_report import REPORT, read_mpp, read_report
 from .transform_outlines import Options, Result
 
@@ -62,13 +63,11 @@ def to_mri(transform: Path, path: Path, options: Options, mri: Sequence[Volume] 
     """Outlines of the slide as labels on the MRI's grid."""
     if mri is None:
         raise InputError("the MRI that the labels are for is missing", where="MRI", fix="give {mri}")
-    if len(mri) > 1:
-        fix = "save the frame that is wanted as an image of its own"
-        raise InputError(f"the MRI holds {len(mri)} frames, and a slide lies on one", where="MRI", fix=fix)
-    mpp, placed = pixel_size(transform, options), placement(transform, mri[0], warp)
+    grid = one_frame(mri)
+    mpp, placed = pixel_size(transform, options), placement(transform, grid, warp)
     found = read_outlines(path, None, options.slide_slice if options.slide_slice >= 0 else None)
     moved = [slide_outputs.carried(outline, placed, mpp) for outline in found.outlines]
-    labels = slide_outputs.labels(moved, placed, mri[0])
+    labels = slide_outputs.labels(moved, placed, grid)
     if not labels.array.any():
         raise InputError("none of the outlines lies on the MRI", where=str(path), fix="check that they are this slide's")
     said = [*found.warnings, *_mpp_doubts(transform, mpp), *_beyond(moved, placed), *_unbent(transform, warp)]

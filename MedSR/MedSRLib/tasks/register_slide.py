@@ -25,15 +25,6 @@ ORIENTATIONS = ("r0", "r90", "r180", "r270", "f0", "f90", "f180", "f270")
 LANDMARK_USES = ("start", "correction")
 TRANSFORM_USES = ("start", "result")
 
-
-def in_words(report: Mapping[str, Any]) -> str:
-    """The result in a line: where the slide lies, how well, whether to believe it."""
-    dice, straight = report["dice"], report["dice_linear"]
-    bent = f" ({straight:.3f} before bending)" if dice is not None and report.get("warp") else ""
-    agreement = "" if dice is None else f", Dice {dice:.3f}{bent}"
-    return f"slice {report['slice']}, orientation {report['orientation']['chosen']}{agreement}; grade: {report['grade']}"
-
-
 BATCH_FIGURES = ("dice", "dice_linear", "grade")
 """What the summary of a batch says of each case."""
 
@@ -173,6 +164,14 @@ class Result:
     def fused(self) -> Volume | None:
         """Made when asked for; None where the slide has no picture."""
         return self.draw()
+
+
+def in_words(report: Mapping[str, Any]) -> str:
+    """The result in a line: where the slide lies, how well, whether to believe it."""
+    dice, straight = report["dice"], report["dice_linear"]
+    bent = f" ({straight:.3f} before bending)" if dice is not None and report.get("warp") else ""
+    agreement = "" if dice is None else f", Dice {dice:.3f}{bent}"
+    return f"slice {report['slice']}, orientation {report['orientation']['chosen']}{agreement}; grade: {report['grade']}"
 
 
 def register_slide(

@@ -23,6 +23,7 @@ from ..geometry_slice import slice_plane
 from ..geometry_warp import Placement, Warp
 from ..io import formats, transforms
 from ..io.landmarks import read_landmarks
+from ..io.outline_masks import MOST_LABELS
 from ..io.series import file_meta
 from ..io.slides import open_slide
 from ..metrics import dice, entropy_bits, hausdorff95, mutual_information_bits, ssim
@@ -30,7 +31,7 @@ from ..volume import Volume
 from ..volume_layers import flattened, layers_of, numbers_of
 from . import slide_landmarks
 from .slide_gate import GRADES
-from .slide_input import GLAND_NAMES, MOST_LABELS, mri_side
+from .slide_input import GLAND_NAMES, mri_side
 from .slide_outputs import LUMINANCE, grey_levels
 from .slide_pyramid import PUBLISHED_PIXELS, bilinear
 from .slide_report import MOVED

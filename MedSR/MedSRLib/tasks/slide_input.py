@@ -15,6 +15,7 @@ from ..geometry import same_grid
 from ..geometry_plane import window
 from ..geometry_slice import slice_plane
 from ..io.outline_files import VOLUMES, OutlineFile, read_outlines
+from ..io.outline_masks import MOST_LABELS
 from ..io.outline_trace import polygons_of
 from ..io.series import stem_of, suffix_of
 from ..io.slide_mpp import MppCheck, plausible_mpp
@@ -28,8 +29,6 @@ from .slide_report import REPORT, read_mpp
 OUTLINES_ALONE = (*VOLUMES, ".geojson", ".json", ".xml")
 """Endings of what is no picture: given as the slide, it is the slide's outlines."""
 GLAND_NAMES = ("prostate", "gland", "capsule", "cap", "whole gland", "prostate gland", "whole prostate")
-MOST_LABELS = 64
-"""A mask with more different values is an image that was given by mistake."""
 TISSUE_COLOUR = (41, 161, 61)
 """What was found, not drawn: apart from the reds of what a pathologist drew."""
 USUAL_MM = 50.0
@@ -97,12 +96,17 @@ class SlideSide:
     warnings: tuple[str, ...]
 
 
+def one_frame(mri: Sequence[Volume]) -> Volume:
+    """The only frame of an MRI. Raises InputError for a 4-D one."""
+    if len(mri) > 1:
+        fix = "save the frame that is wanted as an image of its own"
+        raise InputError(f"the MRI holds {len(mri)} frames, and a slide lies on one", where="MRI", fix=fix)
+    return mri[0]
+
+
 def mri_side(frames: Sequence[Volume], mri_mask: Volume | None) -> MriSide:
     """The MRI and its gland. Raises InputError for a 4-D image, and where the mask is empty or on another grid."""
-    if len(frames) > 1:
-        fix = "save the frame that is wanted as an image of its own"
-        raise InputError(f"the MRI holds {len(frames)} frames, and a slide lies on one", where="MRI", fix=fix)
-    volume = frames[0]
+    volume = one_frame(frames)
     name = str(volume.meta.get("name", "MRI"))
     if volume.array.ndim != 3:
         raise InputError("is a colour image, not an MRI", where=name)
